@@ -1,0 +1,30 @@
+"""Test a run's best checkpoint: `python scripts/evaluate.py RUN [data=folder data.root=PATH ...]`."""
+
+import logging
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+
+from headstart.errors import CONF_DIR, readable_errors
+from headstart.resume import merge_overrides, run_overrides
+
+
+def main(arguments: list[str]) -> None:
+    """Compose the run's own config with what was typed, and test the checkpoint on that."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
+        raise ValueError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")
+    run_dir = Path(arguments[0])
+    overrides = merge_overrides(run_overrides(run_dir), [*arguments[1:], f"run_dir={run_dir}", "resume=null"])
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        cfg = compose("train", overrides)
+    from headstart.main import evaluate  # torch is imported once the config is known to be right
+
+    evaluate(cfg, run_dir / "checkpoints" / "best.ckpt")
+
+
+if __name__ == "__main__":
+    with readable_errors():
+        main(sys.argv[1:])

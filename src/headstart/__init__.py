@@ -1,0 +1,1 @@
+"""Transfer learning on images: a frozen pretrained backbone with a trainable head."""

@@ -1,0 +1,8 @@
+"""Backbones: pretrained networks that turn pictures into features."""
+
+from headstart.backbones.backbone import Backbone, Preprocessing
+from headstart.backbones.bundled import efficientnet_lite
+from headstart.backbones.from_timm import from_timm
+from headstart.backbones.from_torchvision import from_torchvision
+
+__all__ = ["Backbone", "Preprocessing", "efficientnet_lite", "from_timm", "from_torchvision"]

@@ -1,0 +1,48 @@
+"""Measures where the time of a run goes, and how many pictures went through it."""
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class Stopwatch(Callback):
+    """`seconds` by phase (fit, validate, test), and `pictures` that were seen while fitting, over all devices."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.pictures = 0
+        self._started = 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Start the watch of a phase."""
+        self._started = time.perf_counter()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Stop it; resumed phases add up."""
+        elapsed = time.perf_counter() - self._started
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + elapsed
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count a batch of training pictures."""
+        self.pictures += len(batch[1]) * trainer.world_size
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count a batch of validation pictures, those of the sanity check and of the final validation not."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            self.pictures += len(batch[1]) * trainer.world_size
+
+    @property
+    def pictures_per_second(self) -> float:
+        """Training and validation pictures per second of fitting."""
+        return self.pictures / self.seconds["fit"] if self.seconds.get("fit") else 0.0

@@ -1,0 +1,74 @@
+"""What a classifier's checkpoint holds: the head, how everything was made, and the digest of the backbone.
+
+A frozen backbone's weights are where they came from, so a checkpoint of a few kilobytes names them and is
+refused when they have changed. Everything is of plain types, for `torch.load(weights_only=True)`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from headstart.backbones import Backbone
+from headstart.recipes import Recipe, describe, follow
+
+PREFIX = "backbone."
+PARTS = ("head", "optimizer", "scheduler")
+
+
+def describe_model(backbone: Backbone, classes: tuple[str, ...], arguments: dict[str, Any]) -> Recipe:
+    """Write down what `rebuild` needs: plain values, with a recipe in place of every function."""
+    parts = {name: describe(arguments[name]) if arguments[name] else None for name in PARTS}
+    return {"backbone": dict(backbone.recipe), "digest": backbone.digest, "classes": list(classes)} | arguments | parts
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint onto the CPU without running any code it may carry.
+
+    Raises:
+        ValueError: there is no such file, it is damaged, or it is not a checkpoint of a headstart classifier.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no checkpoint {path}") from error
+    except Exception as error:  # damaged files fail in many ways: zip, pickle, end of file
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise ValueError(f"the checkpoint {path} can't be read ({reason})") from error
+    if not isinstance(checkpoint, dict) or "digest" not in checkpoint.get("hyper_parameters", {}):
+        raise ValueError(f"{path} is not a checkpoint of a headstart classifier")
+    return checkpoint
+
+
+def rebuild(make_model: Callable[..., nn.Module], checkpoint: dict[str, Any]) -> Any:
+    """Build the model that a checkpoint describes; its weights are not loaded yet."""
+    arguments = dict(checkpoint["hyper_parameters"])
+    arguments.pop("digest")
+    backbone = follow(arguments.pop("backbone"))()
+    for name in PARTS:
+        arguments[name] = follow(arguments[name]) if arguments[name] else None
+    return make_model(backbone=backbone, **arguments)
+
+
+def drop_backbone(checkpoint: dict[str, Any]) -> None:
+    """Take the frozen weights out of a checkpoint that is about to be written."""
+    state = checkpoint["state_dict"]
+    checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(PREFIX)}
+
+
+def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: str) -> None:
+    """Put the frozen weights back into a checkpoint that is about to be loaded, so that loading can be strict.
+
+    Raises:
+        ValueError: the checkpoint's head was trained on a backbone with other weights.
+    """
+    expected = checkpoint["hyper_parameters"]["digest"]
+    if expected != digest:
+        name = checkpoint["hyper_parameters"]["backbone"]
+        raise ValueError(
+            f"the checkpoint's head was trained on other backbone weights: {name} had the digest {expected[:12]}, "
+            f"and has {digest[:12]} now"
+        )
+    checkpoint["state_dict"] |= {PREFIX + name: value for name, value in backbone.state_dict().items()}

@@ -1,0 +1,174 @@
+"""The LightningModule: a frozen backbone, a trainable head, and what is measured."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
+from torch.optim import AdamW, Optimizer
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+
+from headstart.backbones import Backbone
+from headstart.checkpoints import describe_model, drop_backbone, read_checkpoint, rebuild, restore_backbone
+
+METRICS = ("loss", "accuracy", "balanced_accuracy", "f1")
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Classifier(LightningModule):
+    """Logits for uint8 pictures, from a head that is trained on the features of a frozen backbone.
+
+    Frozen is four things: no gradients, eval mode that survives every `.train()`, no autograd graph, and an
+    optimizer that holds nothing but the head. `head`, `optimizer` and `scheduler` are functions (a
+    `functools.partial` each): `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)`
+    and `scheduler(optimizer)`, the latter stepped once an epoch. `monitor` is what a scheduler looks at that
+    reacts to a metric.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: Callable[..., nn.Module],
+        classes: Sequence[str],
+        lr: float = 2e-3,
+        weight_decay: float = 0.01,
+        label_smoothing: float = 0.0,
+        optimizer: Callable[..., Optimizer] = AdamW,
+        scheduler: Callable[..., Any] | None = None,
+        monitor: str = "val/accuracy",
+    ) -> None:
+        super().__init__()
+        self.classes = tuple(classes)
+        self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
+        self.optimizer, self.scheduler, self.monitor = optimizer, scheduler, monitor
+        self.preprocessing = backbone.preprocessing
+        self.digest = backbone.digest
+        self.backbone = backbone.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.head = head(backbone.num_features, len(self.classes))
+        self._register_normalisation()
+        self._register_metrics()
+        self.save_hyperparameters(
+            describe_model(
+                backbone,
+                self.classes,
+                {
+                    "head": head,
+                    "lr": lr,
+                    "weight_decay": weight_decay,
+                    "label_smoothing": label_smoothing,
+                    "optimizer": optimizer,
+                    "scheduler": scheduler,
+                    "monitor": monitor,
+                },
+            ),
+            logger=False,
+        )
+
+    def _register_normalisation(self) -> None:
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1) * 255
+            self.register_buffer(name, values, persistent=False)
+
+    def _register_metrics(self) -> None:
+        num_classes = len(self.classes)
+        metrics = MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+                "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro"),
+                "f1": MulticlassF1Score(num_classes, average="macro"),
+            }
+        )
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+        self.confusion_matrix = MulticlassConfusionMatrix(num_classes)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch the head to training or evaluation; the backbone stays in eval mode, whoever asks."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    @torch.no_grad()
+    def features(self, pictures: Tensor) -> Tensor:
+        """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width]."""
+        pixels = pictures.to(torch.float32, memory_format=torch.channels_last)
+        return self.backbone((pixels - self.mean) / self.std).float()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits [batch, num_classes] in float32 for uint8 pictures [batch, 3, height, width]."""
+        features = self.features(pictures)
+        # The head costs next to nothing: it keeps full precision, whatever the backbone runs in.
+        with torch.autocast(self.device.type, enabled=False):
+            return self.head(features)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch of pictures and labels."""
+        pictures, labels = batch
+        logits = self(pictures)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        self.train_accuracy(logits, labels)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
+        self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure one batch of validation pictures."""
+        self._measure(batch, "val", self.val_metrics)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure one batch of test pictures."""
+        logits = self._measure(batch, "test", self.test_metrics)
+        self.confusion_matrix.update(logits, batch[1])
+
+    def on_test_start(self) -> None:
+        """Forget what an earlier test counted: Lightning resets only the metrics that it logs."""
+        self.confusion_matrix.reset()
+
+    def _measure(self, batch: Batch, split: str, metrics: MetricCollection) -> Tensor:
+        pictures, labels = batch
+        logits = self(pictures)
+        metrics.update(logits, labels)
+        self.log(f"{split}/loss", F.cross_entropy(logits, labels), batch_size=len(labels), sync_dist=True)
+        self.log_dict(metrics)
+        return logits
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Give the head to the optimizer, and nothing else; raises ValueError for values that it can't use."""
+        try:
+            optimizer = self.optimizer(self.head.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        except (TypeError, ValueError) as error:
+            values = f"model.lr={self.lr} model.weight_decay={self.weight_decay}"
+            raise ValueError(f"the optimizer can't be built with {values}: {error}") from error
+        if self.scheduler is None:
+            return optimizer
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.scheduler(optimizer), "monitor": self.monitor},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave the frozen backbone out."""
+        drop_backbone(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the frozen backbone from here; raises ValueError when the checkpoint means other weights."""
+        restore_backbone(checkpoint, self.backbone, self.digest)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Rebuild a trained classifier, in eval mode on the CPU; raises ValueError for a file that is none."""
+        checkpoint = read_checkpoint(checkpoint_path)
+        model = rebuild(cls, checkpoint)
+        model.on_load_checkpoint(checkpoint)
+        model.load_state_dict(checkpoint["state_dict"])
+        return model.eval()

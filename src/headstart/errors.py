@@ -1,0 +1,94 @@
+"""A user's mistake is told in one line; a bug keeps its traceback."""
+
+import difflib
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+PACKAGE_DIR = Path(__file__).parent
+PROJECT_DIR = PACKAGE_DIR.parents[1]
+CONF_DIR = PROJECT_DIR / "conf"
+FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Print the user's mistakes as one line and exit with 1; HYDRA_FULL_ERROR=1 shows their tracebacks, too."""
+    if os.environ.get(FULL_ERROR) == "1":
+        yield
+        return
+    os.environ[FULL_ERROR] = "1"  # Hydra hands errors over to us instead of printing them
+    try:
+        yield
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        sys.exit(f"error: {message}")
+    finally:
+        del os.environ[FULL_ERROR]
+
+
+def explain(error: BaseException) -> str | None:
+    """What a user should read about `error`, in one line; None when it is a bug."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"there is no {group}={name}; {_did_you_mean(name, error.options)}there are {', '.join(error.options)}"
+    if isinstance(error, MissingMandatoryValue):
+        key = error.full_key or str(error).rpartition(" ")[2]
+        return f"{key} has no value: add {key}=..."
+    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
+        key = error.__cause__.full_key or ""
+        return f"there is no {key} in the config; {_did_you_mean(key, _known_keys())}python train.py --help lists all"
+    if isinstance(error, InstantiationException) and error.__cause__:
+        return explain(error.__cause__)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return " ".join(str(error).split())
+    if _is_meant_for_users(error):
+        return " ".join(str(error).split())
+    return None
+
+
+def _is_meant_for_users(error: BaseException) -> bool:
+    """Our own ValueErrors are; one that comes out of a library's depth is a bug. Lightning marks its own."""
+    if type(error).__name__ == "MisconfigurationException":
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    origin = Path(frames[-1].filename) if frames else Path()
+    ours = origin.is_relative_to(PACKAGE_DIR) or origin.is_relative_to(PROJECT_DIR / "scripts")
+    return isinstance(error, ValueError) and ours
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _known_keys() -> list[str]:
+    """Every key that some file below conf/ gives a value, such as `head`, `model.lr` or `data.batch_size`."""
+    keys: set[str] = set()
+    for path in CONF_DIR.rglob("*.yaml"):
+        group = path.relative_to(CONF_DIR).parent.parts
+        keys |= {".".join(group)} | set(_dotted(OmegaConf.load(path), group))
+    return sorted(keys - {""})
+
+
+def _dotted(node: Any, prefix: tuple[str, ...]) -> Iterator[str]:
+    if not isinstance(node, DictConfig):
+        return
+    for key in node:
+        yield ".".join((*prefix, str(key)))
+        yield from _dotted(node._get_node(key), (*prefix, str(key)))

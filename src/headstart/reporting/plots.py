@@ -1,0 +1,39 @@
+"""Pictures of a run, as PNG files that need nothing but an image viewer."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure  # without pyplot: no window system, no global state, nothing to close
+from matplotlib.ticker import MaxNLocator
+
+
+def plot_history(rows: list[dict[str, float]], path: str | Path) -> None:
+    """Draw loss and accuracy by epoch, for training and validation, from the rows of a `metrics.csv`."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    epochs = [row["epoch"] + 1 for row in rows]
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for split in ("train", "val"):
+            values = [row.get(f"{split}/{name}", np.nan) for row in rows]
+            axes.plot(epochs, values, marker="o", markersize=3, label=split)
+        axes.set(title=name, xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], path: str | Path) -> None:
+    """Draw test pictures by true class (rows) and predicted class (columns), shaded by share of the row."""
+    matrix = np.asarray(counts)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = 2.5 + 0.45 * len(classes)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(title="test pictures", xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(classes)), classes)
+    for row, column in np.argwhere(matrix):
+        shade = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=shade, fontsize=9)
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,41 @@
+"""`results.json`: what a run came to and how it came to be, for people and for scripts."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from headstart.training import Result
+
+PACKAGES = ("headstart", "torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
+
+
+def write_results(run_dir: str | Path, result: Result, classes: tuple[str, ...], command: str) -> Path:
+    """Write `result`, the class names, versions, git commit and command to `run_dir/results.json`."""
+    path = Path(run_dir) / "results.json"
+    facts = {
+        **asdict(result),
+        "classes": list(classes),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "git_commit": git_commit(),
+        "command": command,
+    }
+    path.write_text(json.dumps(facts, indent=2) + "\n")
+    return path
+
+
+def git_commit() -> str | None:
+    """The commit that is checked out here, with `-dirty` after it when files differ; None outside of git."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()

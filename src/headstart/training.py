@@ -1,0 +1,65 @@
+"""Objects in, score out: fit a model, then validate and test its best checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lightning.pytorch import Trainer
+
+from headstart.callbacks import Stopwatch
+from headstart.classifier import Classifier
+from headstart.data import ImageData
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to. `score` is the monitored metric of the best checkpoint, or of the last weights without one.
+
+    `metrics` are those of the same weights on the validation and test pictures; `confusion_matrix` counts test
+    pictures, [true class][predicted class].
+    """
+
+    score: float
+    monitor: str
+    best_checkpoint: str | None
+    metrics: dict[str, float]
+    confusion_matrix: list[list[int]]
+    seconds: dict[str, float]
+    pictures_per_second: float
+
+
+def fit(model: Classifier, data: ImageData, trainer: Trainer, resume_from: str | None = None) -> Result:
+    """Train `model` (from the checkpoint `resume_from` on, if given), and measure the best of it.
+
+    Raises:
+        ValueError: the checkpoint to resume from belongs to another backbone.
+    """
+    stopwatch = Stopwatch()
+    trainer.callbacks.append(stopwatch)  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
+    trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+    metrics = measure(model, data, trainer, best)
+    return Result(
+        score=metrics[model.monitor],
+        monitor=model.monitor,
+        best_checkpoint=best,
+        metrics=metrics,
+        confusion_matrix=model.confusion_matrix.compute().tolist(),
+        seconds=stopwatch.seconds,
+        pictures_per_second=stopwatch.pictures_per_second,
+    )
+
+
+def measure(
+    model: Classifier,
+    data: ImageData,
+    trainer: Trainer,
+    checkpoint: str | None = None,
+    splits: Sequence[str] = ("val", "test"),
+) -> dict[str, float]:
+    """Metrics by name of the weights in `checkpoint`, or of those that `model` holds."""
+    phases = {"val": trainer.validate, "test": trainer.test}
+    metrics: dict[str, float] = {}
+    for split in splits:
+        found = phases[split](model, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+        metrics |= {name: float(value) for name, value in found[0].items()}
+    return metrics

@@ -1,0 +1,85 @@
+"""What the tests share: a few small pictures, and the real train.py in this process or in one of its own."""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # the suite runs on all cores already; before torch is imported
+os.environ["WANDB_MODE"] = "offline"
+
+import pytest
+import torch
+
+from headstart.data.shapes import draw_shapes
+
+ROOT = Path(__file__).parents[1]
+TINY = (  # a network and a few pictures that make a real run of seconds; nothing is learned from random weights
+    "backbone=torchvision",
+    "backbone.name=mobilenet_v3_small",
+    "backbone.weights=null",
+    "data.num_workers=0",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+    "trainer.enable_progress_bar=false",
+)
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train/, val/ and test/ and ten classes below each; 80 pictures in all."""
+    return draw_shapes(tmp_path_factory.mktemp("pictures"), per_class=(4, 2, 2))
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to run in: logs/ and data/ end up there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+Train = Callable[..., list[Path]]
+
+
+@pytest.fixture
+def train(workdir: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Run the real train.py in this process, on a few pictures; returns the folders of all runs there are by now."""
+
+    def run(*overrides: str, tiny: bool = True) -> list[Path]:
+        data = ["data=folder", f"data.root={pictures}"]
+        flags = [override for override in overrides if override.startswith("-")]  # Hydra wants them first
+        overrides = tuple(override for override in overrides if not override.startswith("-"))
+        arguments = [*flags, *data, *(TINY if tiny else ()), *overrides]
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        return sorted(path.parent for path in workdir.glob("logs/**/.hydra"))
+
+    return run
+
+
+@pytest.fixture
+def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run one of the project's scripts in a process of its own, as a user does."""
+
+    def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(ROOT / script), *arguments],
+            capture_output=True,
+            text=True,
+            cwd=workdir,
+            env=os.environ | environment,
+            timeout=300,
+        )
+
+    return run
+
+
+def results(run_dir: Path) -> dict[str, Any]:
+    """What a run's results.json says."""
+    return json.loads((run_dir / "results.json").read_text())

@@ -1,0 +1,23 @@
+"""Train a head on a frozen backbone: `python train.py logger=wandb`."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from headstart.errors import readable_errors
+from headstart.resume import expand_resume
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(cfg: DictConfig) -> float:
+    """Run one job and return its score, which is what a sweep compares."""
+    from headstart.main import train  # torch is imported once the config is known to be right
+
+    return train(cfg)
+
+
+if __name__ == "__main__":
+    with readable_errors():
+        sys.argv[1:] = expand_resume(sys.argv[1:])
+        main()
