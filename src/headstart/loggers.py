@@ -29,10 +29,9 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None)
     """
     import wandb as library  # a second, only for those who use it
 
-    offline = os.environ.get("WANDB_MODE", "online") != "online"
-    reason = None if offline else _why_offline(library)
+    reason = _why_offline(library)
     if reason:
-        log.info(f"W&B: {reason}, so this run is kept offline; `wandb sync {run_dir}/wandb/offline-run-*` uploads it")
+        log.info(f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {run_dir}/wandb/offline-run-*")
     Path(run_dir).mkdir(parents=True, exist_ok=True)
     in_sweep = Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
     run_id = _earlier_id(Path(run_dir))
@@ -44,12 +43,14 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None)
         group=Path(sweep_dir).name if in_sweep else None,
         id=run_id,
         resume="allow" if run_id else None,
-        offline=offline or reason is not None,
-        settings=library.Settings(silent=offline or reason is not None),
+        offline=reason is not None,
+        settings=library.Settings(silent=reason is not None),
     )
 
 
 def _why_offline(library: Any) -> str | None:
+    if os.environ.get("WANDB_MODE", "online") != "online":
+        return f"WANDB_MODE={os.environ['WANDB_MODE']}"
     if not library.login(prompt=False, verify=False):
         return "no API key"
     server = urlsplit(library.setup().settings.base_url)

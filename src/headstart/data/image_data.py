@@ -44,7 +44,7 @@ class ImageData(LightningDataModule):
     def __init__(
         self,
         find: Callable[[], PictureSet],
-        batch_size: int = 32,
+        batch_size: int = 64,
         num_workers: int | str = "auto",
         passed_dir: str | Path = "data/checked",
     ) -> None:
