@@ -35,7 +35,7 @@ def copies(model: Classifier) -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.backbone.state_dict().items()}
 
 
-@pytest.mark.parametrize("head", [heads.linear, partial(heads.mlp, hidden=16)])
+@pytest.mark.parametrize("head", [heads.linear, partial(heads.mlp, hidden=16), partial(heads.linear, norm="batch")])
 def test_a_fit_leaves_every_bit_of_the_backbone(
     backbone: Backbone, head: Callable, pictures: Path, tmp_path: Path
 ) -> None:
@@ -118,3 +118,8 @@ def test_a_scheduler_that_reacts_follows_the_monitor(backbone: Backbone) -> None
     configured = model.configure_optimizers()
     assert isinstance(configured, dict)
     assert configured["lr_scheduler"]["monitor"] == "val/loss"  # pyright: ignore[reportGeneralTypeIssues, reportTypedDictNotRequiredAccess, reportIndexIssue, reportArgumentType, reportCallIssue]
+
+
+def test_a_misspelt_norm_is_named(backbone: Backbone) -> None:
+    with pytest.raises(ValueError, match=r"head.norm=group: choose layer or batch"):
+        Classifier(backbone, partial(heads.linear, norm="group"), CLASSES)

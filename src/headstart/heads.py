@@ -3,25 +3,37 @@
 from torch import nn
 
 
-def linear(num_features: int, num_classes: int) -> nn.Module:
-    """One linear layer on normalised features.
+def linear(num_features: int, num_classes: int, norm: str = "layer") -> nn.Module:
+    """One linear layer on normalised features, so that features of any scale train well at the same learning rate.
 
-    The normalisation has no parameters and looks at one picture at a time, so features of any scale train
-    well at the same learning rate, and a batch of one picture is as good as any. The layer starts at zero:
-    the problem is convex, and every class starts equally likely.
+    The layer starts at zero: the problem is convex, and every class starts equally likely. Raises ValueError
+    for a `norm` that isn't known.
     """
     layer = nn.Linear(num_features, num_classes)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    return nn.Sequential(nn.LayerNorm(num_features, elementwise_affine=False), layer)
+    return nn.Sequential(_normalisation(norm, num_features), layer)
 
 
-def mlp(num_features: int, num_classes: int, hidden: int = 512, dropout: float = 0.5) -> nn.Module:
-    """One hidden layer with dropout, on normalised features."""
+def mlp(num_features: int, num_classes: int, hidden: int = 512, dropout: float = 0.5, norm: str = "layer") -> nn.Module:
+    """One hidden layer with dropout, on normalised features; raises ValueError for a `norm` that isn't known."""
     return nn.Sequential(
-        nn.LayerNorm(num_features, elementwise_affine=False),
+        _normalisation(norm, num_features),
         nn.Linear(num_features, hidden),
         nn.GELU(),
         nn.Dropout(dropout),
         nn.Linear(hidden, num_classes),
     )
+
+
+def _normalisation(norm: str, num_features: int) -> nn.Module:
+    """`layer` looks at one picture at a time; `batch` standardises each feature over the pictures, as MAE's probe does.
+
+    Neither has weights. `batch` suits features that hardly differ between pictures, and can't train on a batch of one
+    (He et al. 2022, https://arxiv.org/abs/2111.06377, appendix A).
+    """
+    if norm == "layer":
+        return nn.LayerNorm(num_features, elementwise_affine=False)
+    if norm == "batch":
+        return nn.BatchNorm1d(num_features, affine=False)
+    raise ValueError(f"head.norm={norm}: choose layer or batch")

@@ -1,0 +1,23 @@
+import json
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_run(cli, pictures: Path, workdir: Path) -> None:
+    overrides = [override for override in TINY if not override.startswith("trainer.accelerator")]
+    done = cli(
+        "train.py", "data=folder", f"data.root={pictures}", *overrides,
+        "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "logger=[csv,tensorboard,wandb]",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("test accuracy") == 1
+    assert done.stdout.count("data: 80 pictures") == 1
+    (run_dir,) = workdir.glob("logs/runs/*")
+    found = json.loads((run_dir / "results.json").read_text())
+    assert sum(map(sum, found["confusion_matrix"])) == 20  # the test pictures of both, each counted once
+    assert len((run_dir / "metrics.csv").read_text().splitlines()) == 3
+    assert len(list(run_dir.glob("wandb/offline-run-*"))) == 1
+    assert {path.name for path in workdir.iterdir()} == {"logs", "data"}
