@@ -8,9 +8,11 @@ import wandb as library
 
 from headstart.loggers import wandb
 
+pytestmark = pytest.mark.usefixtures("nobody")
+
 
 @pytest.fixture
-def nobody(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def nobody(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A home without a W&B login, and a server address of our own."""
     for name in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
@@ -21,7 +23,7 @@ def nobody(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
     library.teardown()  # W&B reads its environment once
-    yield workdir
+    yield
     library.teardown()
 
 
@@ -29,7 +31,7 @@ def make(run_dir: str = "logs/runs/1") -> bool:
     return wandb(run_dir, sweep_dir="logs/sweeps/1", project="headstart")._offline  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_no_key_means_offline_and_one_line_says_how_to_sync(nobody: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_key_means_offline_and_one_line_says_how_to_sync(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "headstart"):
         assert make()
     (line,) = [record.message for record in caplog.records if record.name == "headstart.loggers"]
@@ -37,9 +39,7 @@ def test_no_key_means_offline_and_one_line_says_how_to_sync(nobody: Path, caplog
     assert "wandb sync logs/runs/1/wandb/offline-run-*" in line
 
 
-def test_no_network_means_offline(
-    nobody: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_network_means_offline(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     with caplog.at_level(logging.INFO, "headstart"):
         assert make()
@@ -47,13 +47,13 @@ def test_no_network_means_offline(
     assert "0123456789" not in caplog.text
 
 
-def test_a_key_and_a_network_mean_online(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_and_a_network_mean_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
         assert not make()
 
 
-def test_the_users_own_mode_is_respected(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_own_mode_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert make()

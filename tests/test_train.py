@@ -70,7 +70,9 @@ def test_what_a_run_leaves_behind(train: Train, capsys: pytest.CaptureFixture[st
     for name in ("history.png", "confusion_matrix.png"):
         with Image.open(run_dir / name) as image:
             assert np.asarray(image.convert("L")).std() > 5
-    last_line = capsys.readouterr().out.strip().splitlines()[-1]
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("epoch")] == [["epoch", "1/2"], ["epoch", "2/2"]]
+    last_line = lines[-1]
     assert last_line == f"{run_dir.relative_to(Path.cwd())}: test accuracy {found['metrics']['test/accuracy']:.4f}"
 
 

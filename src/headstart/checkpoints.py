@@ -18,10 +18,12 @@ PREFIX = "backbone."
 PARTS = ("head", "optimizer", "scheduler")
 
 
-def describe_model(backbone: Backbone, classes: tuple[str, ...], arguments: dict[str, Any]) -> Recipe:
+def describe_model(
+    backbone: Backbone, classes: tuple[str, ...], parts: dict[str, Callable[..., Any] | None], values: dict[str, Any]
+) -> Recipe:
     """Write down what `rebuild` needs: plain values, with a recipe in place of every function."""
-    parts = {name: describe(arguments[name]) if arguments[name] else None for name in PARTS}
-    return {"backbone": dict(backbone.recipe), "digest": backbone.digest, "classes": list(classes)} | arguments | parts
+    recipes = {name: describe(part) if part else None for name, part in parts.items()}
+    return {"backbone": dict(backbone.recipe), "digest": backbone.digest, "classes": list(classes)} | recipes | values
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

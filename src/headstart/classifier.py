@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import AdamW, Optimizer
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from headstart.backbones import Backbone
 from headstart.checkpoints import describe_model, drop_backbone, read_checkpoint, rebuild, restore_backbone
-
-METRICS = ("loss", "accuracy", "balanced_accuracy", "f1")
+from headstart.metrics import classification_metrics
 
 Batch = tuple[Tensor, Tensor]
 
@@ -25,10 +24,9 @@ class Classifier(LightningModule):
     """Logits for uint8 pictures, from a head that is trained on the features of a frozen backbone.
 
     Frozen is four things: no gradients, eval mode that survives every `.train()`, no autograd graph, and an
-    optimizer that holds nothing but the head. `head`, `optimizer` and `scheduler` are functions (a
-    `functools.partial` each): `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)`
-    and `scheduler(optimizer)`, the latter stepped once an epoch. `monitor` is what a scheduler looks at that
-    reacts to a metric.
+    optimizer that holds nothing but the head. Three arguments are functions: `head(num_features, num_classes)`,
+    `optimizer(parameters, lr=, weight_decay=)` and `scheduler(optimizer)`, which is stepped once an epoch and looks
+    at `monitor` if it reacts to a metric.
     """
 
     mean: Tensor
@@ -56,22 +54,9 @@ class Classifier(LightningModule):
         self.head = head(backbone.num_features, len(self.classes))
         self._register_normalisation()
         self._register_metrics()
-        self.save_hyperparameters(
-            describe_model(
-                backbone,
-                self.classes,
-                {
-                    "head": head,
-                    "lr": lr,
-                    "weight_decay": weight_decay,
-                    "label_smoothing": label_smoothing,
-                    "optimizer": optimizer,
-                    "scheduler": scheduler,
-                    "monitor": monitor,
-                },
-            ),
-            logger=False,
-        )
+        parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
+        values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
+        self.save_hyperparameters(describe_model(backbone, self.classes, parts, values), logger=False)
 
     def _register_normalisation(self) -> None:
         for name in ("mean", "std"):
@@ -79,18 +64,11 @@ class Classifier(LightningModule):
             self.register_buffer(name, values, persistent=False)
 
     def _register_metrics(self) -> None:
-        num_classes = len(self.classes)
-        metrics = MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-                "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro"),
-                "f1": MulticlassF1Score(num_classes, average="macro"),
-            }
-        )
-        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro")
-        self.val_metrics = metrics.clone(prefix="val/")
-        self.test_metrics = metrics.clone(prefix="test/")
-        self.confusion_matrix = MulticlassConfusionMatrix(num_classes)
+        count = len(self.classes)
+        self.train_accuracy = MulticlassAccuracy(count, average="micro")
+        self.val_metrics = classification_metrics(count).clone(prefix="val/")
+        self.test_metrics = classification_metrics(count).clone(prefix="test/")
+        self.confusion_matrix = MulticlassConfusionMatrix(count)
 
     def train(self, mode: bool = True) -> Self:
         """Switch the head to training or evaluation; the backbone stays in eval mode, whoever asks."""

@@ -14,10 +14,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from headstart import loggers, reporting
-from headstart.callbacks import History
+from headstart.callbacks import EpochLine, History
 from headstart.callbacks.history import read_history
-from headstart.classifier import METRICS, Classifier
+from headstart.classifier import Classifier
 from headstart.data import ImageData
+from headstart.metrics import METRICS
 from headstart.noise import quiet
 from headstart.precision import best_precision
 from headstart.training import Result, fit, measure
@@ -98,7 +99,7 @@ def make_trainer(cfg: DictConfig, run_loggers: list[Logger]) -> Trainer:
     callbacks = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
     precision = best_precision(cfg.trainer.accelerator) if cfg.trainer.precision == "auto" else cfg.trainer.precision
     trainer: Trainer = instantiate(cfg.trainer)(
-        callbacks=[*callbacks, History(cfg.run_dir)],
+        callbacks=[*callbacks, History(cfg.run_dir), EpochLine()],
         logger=run_loggers or False,
         precision=precision,
         default_root_dir=cfg.run_dir,

@@ -1,11 +1,12 @@
 """From a folder of class folders to one plain table: samples by split, and the class names."""
 
 import os
-import random
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+from headstart.data.split import cut_splits
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -63,11 +64,10 @@ def find_pictures(root: str | Path, val_fraction: float = 0.1, test_fraction: fl
         )
     _check_classes(root, by_split)
     fractions = {"val": val_fraction, "test": test_fraction}
-    for split in fractions.keys() - by_split.keys():
-        by_split[split] = {}
-    missing = {split: fraction for split, fraction in fractions.items() if split not in split_dirs}
+    missing = {split: fraction for split, fraction in fractions.items() if split not in by_split}
+    by_split |= {split: {} for split in missing}
     for name, paths in by_split["train"].items():
-        for split, taken in _cut(name, paths, missing, seed).items():
+        for split, taken in cut_splits(name, paths, missing, seed).items():
             by_split[split][name] = taken
     return _table(by_split, ignored)
 
@@ -118,24 +118,6 @@ def _check_classes(root: Path, by_split: dict[str, ByClass]) -> None:
         raise ValueError(
             f"only one class in {root} ({next(iter(train))!r}): a classifier needs two class folders or more"
         )
-
-
-def _cut(name: str, paths: list[str], fractions: dict[str, float], seed: int) -> dict[str, list[str]]:
-    """Cut the missing splits from one class's pictures; every split gets one picture at least."""
-    counts = {split: max(1, round(share * len(paths))) for split, share in fractions.items() if share > 0}
-    train = len(paths) - sum(counts.values())
-    if train < 1 and sum(fractions.values()) < 1:
-        raise ValueError(
-            f"class {name!r} has {len(paths)} pictures, and a split into train and {' and '.join(counts)} "
-            f"needs {len(counts) + 1}: add pictures or split folders"
-        )
-    # A generator of its own for each class: pictures added to one class leave the others' split as it was.
-    order = random.Random(f"{seed} {name}").sample(paths, len(paths))
-    cut, start = {}, 0
-    for split, count in counts.items():
-        cut[split] = sorted(order[start : start + count])
-        start += count
-    return cut | {"train": sorted(order[start:])}
 
 
 def _table(by_split: dict[str, ByClass], ignored: int) -> PictureSet:

@@ -1,0 +1,62 @@
+"""What the README says can be typed."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
+
+from headstart.resume import expand_resume, merge_overrides
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+LINES += re.findall(r"`((?:make|python) [^`]+)`", README.replace("\n", " "))
+
+
+def commands(start: str) -> list[str]:
+    return [line.removeprefix(start).strip() for line in LINES if line.startswith(start)]
+
+
+@pytest.mark.parametrize("command", commands("python train.py"))
+def test_every_train_command_composes(command: str, workdir: Path) -> None:
+    arguments = [argument for argument in shlex.split(command) if argument not in ("-m", "--help")]
+    for argument in arguments:
+        if argument.startswith("resume="):  # a run to go on with
+            run_dir = workdir / argument.removeprefix("resume=")
+            (run_dir / "checkpoints").mkdir(parents=True)
+            (run_dir / "checkpoints" / "last.ckpt").touch()
+            (run_dir / ".hydra").mkdir()
+            (run_dir / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
+    arguments = [a for a in expand_resume(arguments) if not a.startswith("hydra.run.dir") and "cosine" not in a]
+    # Of a sweep, the first job: `head=linear,mlp` is `head=linear`.
+    first = [re.sub(r"^([^=]+=[^,\[]+),.*", r"\1", argument) for argument in arguments if "cosine" not in argument]
+    first = [argument for argument in first if not argument.startswith("head.scale")]
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        compose("train", merge_overrides([], [*first, "run_dir=x", "sweep_dir=y"]))
+
+
+def test_there_are_commands_to_test() -> None:
+    assert len(commands("python train.py")) >= 12
+
+
+@pytest.mark.parametrize("target", {command.split()[0] for command in commands("make")})
+def test_every_make_target_is_there(target: str) -> None:
+    assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+
+def test_every_choice_is_in_the_table() -> None:
+    for group in ("data", "backbone", "head", "callbacks", "logger", "trainer", "experiment", "debug"):
+        (row,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README, flags=re.MULTILINE)
+        assert set(re.findall(r"`([a-z_0-9]+)`", row)) == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+
+
+@pytest.mark.parametrize("path", re.findall(r"!\[.*?\]\((.*?)\)", README) + re.findall(r"`((?:src|conf|scripts)/[\w/.]+)`", README))  # fmt: skip
+def test_every_file_it_names_is_there(path: str) -> None:
+    assert (ROOT / path).exists() or path == "conf/head/cosine.yaml"
+
+
+def test_it_is_short() -> None:
+    assert README.count("\n") < 300
