@@ -96,7 +96,7 @@ class Classifier(LightningModule):
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         self.train_accuracy(logits, labels)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
-        self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

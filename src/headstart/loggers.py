@@ -86,6 +86,9 @@ def close(loggers: Iterable[Logger], failed: bool) -> None:
 
 
 def log_score(loggers: Iterable[Logger], score: float, step: int) -> None:
-    """Hand the run's score to every logger, so that sweeps can be sorted by it in each of them."""
+    """Hand the run's score to every logger, so that runs can be sorted by it in each of them."""
     for logger in loggers:
-        logger.log_metrics({"score": score}, step=step)
+        if isinstance(logger, TensorBoardLogger):  # its HPARAMS page lists a run only with a metric beside them
+            logger.log_hyperparams(dict(logger.hparams), {"score": score}, step)
+        else:
+            logger.log_metrics({"score": score}, step=step)
