@@ -13,7 +13,6 @@ from headstart.resume import merge_overrides, run_overrides
 def main(arguments: list[str]) -> None:
     """Compose the run's own config with what was typed, and test the checkpoint on that."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise ValueError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")
     run_dir = Path(arguments[0])

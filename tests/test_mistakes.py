@@ -50,6 +50,7 @@ def test_a_broken_picture_is_named_before_training(train: Train, tmp_path: Path,
     assert not list(tmp_path.glob("logs/**/metrics.csv"))
 
 
+@pytest.mark.slow
 def test_the_command_line_itself(cli) -> None:
     done = cli("train.py", "data=folder", "data.root=/nowhere")
     assert done.returncode == 1
@@ -70,6 +71,7 @@ def test_the_full_traceback_is_there_for_those_who_ask(train: Train, monkeypatch
         train("data.root=/nowhere")
 
 
+@pytest.mark.slow
 def test_misspelt_scripts(cli) -> None:
     for arguments, message in ([], "which run?"), (["logs/nowhere"], "is not the folder of a run"):
         done = cli("scripts/evaluate.py", *arguments)

@@ -15,6 +15,8 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
 LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
 LINES += re.findall(r"`((?:make|python) [^`]+)`", README.replace("\n", " "))
 
+PATHS = re.findall(r"!\[.*?\]\((.*?)\)", README) + re.findall(r"`((?:src|conf|scripts)/[\w/.]+)`", README)
+
 
 def commands(start: str) -> list[str]:
     return [line.removeprefix(start).strip() for line in LINES if line.startswith(start)]
@@ -53,7 +55,7 @@ def test_every_choice_is_in_the_table() -> None:
         assert set(re.findall(r"`([a-z_0-9]+)`", row)) == {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
 
 
-@pytest.mark.parametrize("path", re.findall(r"!\[.*?\]\((.*?)\)", README) + re.findall(r"`((?:src|conf|scripts)/[\w/.]+)`", README))  # fmt: skip
+@pytest.mark.parametrize("path", PATHS)
 def test_every_file_it_names_is_there(path: str) -> None:
     assert (ROOT / path).exists() or path == "conf/head/cosine.yaml"
 

@@ -65,6 +65,7 @@ def test_what_a_run_leaves_behind(train: Train, capsys: pytest.CaptureFixture[st
     } == (found["metrics"].keys())
     assert found["seconds"].keys() == {"fit", "validate", "test"}
     assert found["pictures_per_second"] > 0
+    assert found["best_checkpoint"] == "checkpoints/best.ckpt"
     assert len(found["classes"]) == 10
     assert np.trace(found["confusion_matrix"]) / 20 == pytest.approx(found["metrics"]["test/accuracy"])
     assert "data=folder" in found["command"]
@@ -117,6 +118,7 @@ def test_every_logger_holds_the_final_score_and_all_hyperparameters(train: Train
         assert [record.exit.exit_code for record in wandb_records(run_dir) if record.HasField("exit")] == [0]
 
 
+@pytest.mark.slow
 def test_a_sweep_gives_every_job_its_own_folder_run_and_score(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     runs = train("head=linear,mlp", "seed=1,2", "logger=wandb", "trainer.max_epochs=1", "-m")
     assert len(runs) == 4
@@ -179,6 +181,7 @@ def test_monitor_and_mode_are_written_once(train: Train) -> None:
     assert any(name.startswith("EarlyStopping{'monitor': 'val/loss', 'mode': 'min'") for name in states)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(train: Train) -> None:
     for seed in (3, 3, 4):
         train(f"seed={seed}", "head=mlp", f"hydra.run.dir=logs/runs/{len(list(Path.cwd().glob('logs/runs/*')))}")
@@ -203,12 +206,14 @@ def test_debug_modes_run(train: Train, debug: str) -> None:
     assert (run_dir / "fit-profile.txt").exists() == (debug == "profiler")
 
 
+@pytest.mark.slow
 def test_evaluate_repeats_the_runs_test(train: Train, cli, pictures: Path, tmp_path: Path) -> None:
     (run_dir,) = train()
     accuracy = results(run_dir)["metrics"]["test/accuracy"]
     done = cli("scripts/evaluate.py", str(run_dir))
     assert done.returncode == 0, done.stderr
     assert f"{accuracy:.4f}" in done.stdout
+    assert "Lightning" not in done.stdout + done.stderr  # no advertisements
     everything = ["data=folder", "data.root=elsewhere", "data.test_fraction=1", "data.val_fraction=0"]
     elsewhere = [str(run_dir), *everything]
     shutil.copytree(pictures / "test", tmp_path / "elsewhere")

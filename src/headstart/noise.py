@@ -1,10 +1,13 @@
-"""Warnings of libraries that say nothing to a user of headstart, each by its own words and for its own reason."""
+"""What libraries say that means nothing to a user of headstart, each by its own words and for its own reason."""
 
+import logging
 import warnings
 
 
 def quiet() -> None:
-    """Silence them; everything else is still shown."""
+    """Silence that; everything else is still shown."""
+    # Lightning's hints, advertisements, and the devices that this machine hasn't got.
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     # The backbone is in eval mode because it is frozen: that is the point.
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training")
     # Lightning 2.6 on torch >= 2.13 asks a private class of torch in the old way.

@@ -17,6 +17,7 @@ def write_results(run_dir: str | Path, result: Result, classes: tuple[str, ...],
     path = Path(run_dir) / "results.json"
     facts = {
         **asdict(result),
+        "best_checkpoint": _within(Path(run_dir), result.best_checkpoint),
         "classes": list(classes),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
@@ -39,3 +40,10 @@ def git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return described.stdout.strip()
+
+
+def _within(run_dir: Path, checkpoint: str | None) -> str | None:
+    """Relative to the run's folder, which may be moved or copied."""
+    if checkpoint and Path(checkpoint).is_relative_to(run_dir):
+        return str(Path(checkpoint).relative_to(run_dir))
+    return checkpoint
