@@ -44,7 +44,7 @@ def test_there_are_commands_to_test() -> None:
     assert len(commands("python train.py")) >= 12
 
 
-@pytest.mark.parametrize("target", {command.split()[0] for command in commands("make")})
+@pytest.mark.parametrize("target", sorted({command.split()[0] for command in commands("make")}))
 def test_every_make_target_is_there(target: str) -> None:
     assert re.search(rf"^{target}:.*## ", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
 
