@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from conftest import TINY
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo wants a POSIX host name service")
 def test_two_processes_make_one_run(cli, pictures: Path, workdir: Path) -> None:
     overrides = [override for override in TINY if not override.startswith("trainer.accelerator")]
     done = cli(

@@ -151,7 +151,7 @@ def test_a_failing_job_is_reported_and_the_others_go_on(train: Train, capsys: py
 
 
 def test_resume_goes_on_in_the_same_folder(train: Train) -> None:
-    (run_dir,) = train("seed=5", "logger=[tensorboard,wandb]")
+    (run_dir,) = train("seed=5", "logger=[tensorboard,wandb]", "hydra.run.dir='logs/runs/my run (1)'")
     relative = run_dir.relative_to(Path.cwd())
     assert train(f"resume={relative}", "trainer.max_epochs=4", tiny=False) == [run_dir]
     with (run_dir / "metrics.csv").open() as file:
@@ -197,6 +197,12 @@ def test_callbacks_can_be_chosen(train: Train, callbacks: str) -> None:
     (run_dir,) = train(f"callbacks={callbacks}", "trainer.max_epochs=1")
     assert (run_dir / "checkpoints" / "best.ckpt").exists() == ("model_checkpoint" in callbacks)
     assert (results(run_dir)["best_checkpoint"] is None) == ("model_checkpoint" not in callbacks)
+
+
+def test_a_sweep_of_jobs_with_several_processes_is_refused(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2 of 2 jobs failed"):
+        train("-m", "seed=1,2", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    assert capsys.readouterr().out.count("the jobs of a sweep take one device each") == 2
 
 
 @pytest.mark.parametrize("debug", ["fast_dev_run", "limit", "overfit", "profiler"])

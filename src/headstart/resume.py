@@ -13,13 +13,16 @@ def expand_resume(arguments: list[str]) -> list[str]:
     Raises:
         ValueError: RUN is not the folder of a run that has something to go on from.
     """
-    runs = [argument.removeprefix(KEY) for argument in arguments if argument.startswith(KEY)]
+    runs = [argument.removeprefix(KEY).strip("'\"") for argument in arguments if argument.startswith(KEY)]
     if not runs or runs[-1] in ("", "null"):
         return arguments
     run_dir = Path(runs[-1])
     if not (run_dir / "checkpoints" / "last.ckpt").exists():
         raise ValueError(f"there is nothing to resume in {run_dir}: no checkpoints/last.ckpt")
-    return [f"hydra.run.dir={run_dir}", *merge_overrides(run_overrides(run_dir), arguments)]
+    typed = [argument for argument in arguments if not argument.startswith(KEY)]
+    # Quoted, for Hydra: a folder's name may hold spaces and brackets.
+    typed += [f"{KEY}'{run_dir}'", f"hydra.run.dir='{run_dir}'"]
+    return merge_overrides(run_overrides(run_dir), typed)
 
 
 def run_overrides(run_dir: Path) -> list[str]:
