@@ -27,13 +27,16 @@ def nobody(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     library.teardown()
 
 
-def make(run_dir: str = "logs/runs/1") -> bool:
-    return wandb(run_dir, sweep_dir="logs/sweeps/1", project="headstart")._offline  # pyright: ignore[reportAttributeAccessIssue]
+def starts_offline(run_dir: str = "logs/runs/1") -> bool:
+    """Really start and end a run; whether W&B kept it offline."""
+    run = wandb(run_dir, sweep_dir="logs/sweeps/1", project="headstart").experiment
+    run.finish()
+    return len(list(Path(run_dir).glob("wandb/offline-run-*/*.wandb"))) == 1
 
 
 def test_no_key_means_offline_and_one_line_says_how_to_sync(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "headstart"):
-        assert make()
+        assert starts_offline()
     (line,) = [record.message for record in caplog.records if record.name == "headstart.loggers"]
     assert "no API key" in line
     assert "wandb sync logs/runs/1/wandb/offline-run-*" in line
@@ -42,7 +45,7 @@ def test_no_key_means_offline_and_one_line_says_how_to_sync(caplog: pytest.LogCa
 def test_no_network_means_offline(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     with caplog.at_level(logging.INFO, "headstart"):
-        assert make()
+        assert starts_offline()
     assert "no connection to 127.0.0.1" in caplog.text
     assert "0123456789" not in caplog.text
 
@@ -51,9 +54,17 @@ def test_a_key_and_a_network_mean_online(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        assert not make()
+        logger = wandb("logs/runs/1", sweep_dir="logs/sweeps/1", project="headstart")
+    assert logger._wandb_init["mode"] is None  # W&B's own default
+
+
+def test_the_next_job_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "headstart"):
+        assert starts_offline("logs/runs/1")
+        assert starts_offline("logs/runs/2")
+    assert caplog.text.count("no API key") == 2
 
 
 def test_the_users_own_mode_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert make()
+    assert starts_offline()

@@ -45,14 +45,16 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None)
         group=Path(sweep_dir).name if in_sweep else None,
         id=run_id,
         resume="allow" if run_id else None,
-        offline=reason is not None,
+        # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
+        mode="offline" if reason else None,
         settings=library.Settings(silent=reason is not None),
     )
 
 
 def _why_offline(library: Any) -> str | None:
-    if os.environ.get("WANDB_MODE", "online") != "online":
-        return f"WANDB_MODE={os.environ['WANDB_MODE']}"
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode != "online":
+        return None if mode == "disabled" else f"WANDB_MODE={mode}"
     if not library.login(prompt=False, verify=False):
         return "no API key"
     server = urlsplit(library.setup().settings.base_url)
