@@ -74,11 +74,22 @@ def test_a_head_that_lacks_a_weight_is_an_error(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "torch.os.system", "subprocess.Popen", "headstart.nothing", "builtins.eval"]
+    ("part", "target"),
+    [
+        ("head", "os.system"),
+        ("head", "builtins.eval"),
+        ("head", "torch.os.system"),
+        ("head", "headstart.nothing"),
+        ("head", "headstart.reporting.results.subprocess.run"),
+        ("head", "headstart.recipes.importlib"),
+        ("backbone", "torch.hub.load"),
+        ("backbone", "headstart.backbones.loading.urlparse"),
+        ("optimizer", "torch.load"),
+    ],
 )
-def test_a_strangers_checkpoint_runs_nothing(path: Path, target: str) -> None:
-    edit(path, head={"_target_": target, "command": "touch /tmp/owned"})
-    with pytest.raises(ValueError, match="a checkpoint asks for"):
+def test_a_strangers_checkpoint_chooses_among_our_parts_only(path: Path, part: str, target: str) -> None:
+    edit(path, **{part: {"_target_": target}})
+    with pytest.raises(ValueError, match=f"a checkpoint asks for {target}, which isn't in"):
         Classifier.load_from_checkpoint(path)
 
 

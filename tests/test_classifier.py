@@ -70,6 +70,9 @@ def test_no_gradient_and_no_graph(model: Classifier) -> None:
     features = model.train().features(some_pictures(2))
     assert not features.requires_grad
     assert features.grad_fn is None
+    model.backbone.requires_grad_(True)  # whatever somebody does to it
+    assert model.features(some_pictures(2)).grad_fn is None
+    model.backbone.requires_grad_(False)
     model(some_pictures(2)).sum().backward()
     assert all(parameter.grad is None for parameter in model.backbone.parameters())
     assert all(parameter.grad is not None for parameter in model.head.parameters())

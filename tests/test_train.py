@@ -168,13 +168,16 @@ def test_monitor_and_mode_are_written_once(train: Train) -> None:
     (run_dir,) = train(
         "monitor=val/loss",
         "mode=min",
-        "trainer.max_epochs=3",
+        "trainer.max_epochs=4",
+        "head.norm=batch",
+        "model.lr=0.3",
         "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
         "~model.scheduler.T_max",
     )
     found = results(run_dir)
     with (run_dir / "metrics.csv").open() as file:
         losses = [float(row["val/loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] > 1.001 * min(losses), "best and last must differ for this test to mean anything"
     assert found["monitor"] == "val/loss"
     assert found["score"] == pytest.approx(min(losses), rel=1e-5)
     states = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["callbacks"]

@@ -15,7 +15,8 @@ from headstart.backbones import Backbone
 from headstart.recipes import Recipe, describe, follow
 
 PREFIX = "backbone."
-PARTS = ("head", "optimizer", "scheduler")
+OPTIMIZERS = ("torch.optim", "timm.optim", "timm.scheduler", "headstart")
+PARTS = {"head": ("headstart",), "optimizer": OPTIMIZERS, "scheduler": OPTIMIZERS}  # and where each may come from
 
 
 def describe_model(
@@ -48,9 +49,9 @@ def rebuild(make_model: Callable[..., nn.Module], checkpoint: dict[str, Any]) ->
     """Build the model that a checkpoint describes; its weights are not loaded yet."""
     arguments = dict(checkpoint["hyper_parameters"])
     arguments.pop("digest")
-    backbone = follow(arguments.pop("backbone"))()
-    for name in PARTS:
-        arguments[name] = follow(arguments[name]) if arguments[name] else None
+    backbone = follow(arguments.pop("backbone"), ("headstart.backbones",))()
+    for name, trusted in PARTS.items():
+        arguments[name] = follow(arguments[name], trusted) if arguments[name] else None
     return make_model(backbone=backbone, **arguments)
 
 

@@ -31,9 +31,8 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None)
 
     reason = _why_offline(library)
     if reason:
-        log.info(
-            f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {run_dir}/wandb/offline-run-*"
-        )
+        runs = f"{os.path.relpath(run_dir)}/wandb/offline-run-*"
+        log.info(f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {runs}")
     Path(run_dir).mkdir(parents=True, exist_ok=True)
     in_sweep = Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
     run_id = _earlier_id(Path(run_dir))

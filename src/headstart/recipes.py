@@ -5,8 +5,6 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-TRUSTED_PACKAGES = ("headstart", "torch", "torchvision")
-
 Recipe = dict[str, Any]
 
 
@@ -18,21 +16,27 @@ def describe(function: Callable[..., Any]) -> Recipe:
     return {"_target_": f"{function.__module__}.{function.__qualname__}"}
 
 
-def follow(recipe: Recipe) -> Callable[..., Any]:
+def follow(recipe: Recipe, trusted: tuple[str, ...]) -> Callable[..., Any]:
     """Turn what `describe` wrote back into a `functools.partial`.
 
     Raises:
-        ValueError: the recipe names something outside `TRUSTED_PACKAGES`, or something that isn't there. A
-            checkpoint is a file from a stranger: it may name what to build, never what to run.
+        ValueError: the recipe names something outside the `trusted` modules, or something that isn't there. A
+            checkpoint is a file from a stranger: it may choose among our parts, and never what to run.
     """
     arguments = dict(recipe)
-    module_name, _, name = str(arguments.pop("_target_")).rpartition(".")
-    if module_name.split(".")[0] not in TRUSTED_PACKAGES:
-        raise ValueError(f"a checkpoint asks for {module_name}.{name}, which is outside {', '.join(TRUSTED_PACKAGES)}")
+    target = str(arguments.pop("_target_"))
+    module_name, _, name = target.rpartition(".")
+    refusal = f"a checkpoint asks for {target}, which isn't in {' or '.join(trusted)}"
+    if not _is_within(module_name, trusted):
+        raise ValueError(refusal)
     try:
         function = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"a checkpoint asks for {module_name}.{name}, which isn't there") from error
-    if function.__module__.split(".")[0] not in TRUSTED_PACKAGES:  # `torch.os.system` is not torch's own
-        raise ValueError(f"a checkpoint asks for {module_name}.{name}, which is {function.__module__}'s")
+        raise ValueError(refusal) from error
+    if not _is_within(getattr(function, "__module__", ""), trusted):  # something that a module of ours imported
+        raise ValueError(refusal)
     return functools.partial(function, **arguments)
+
+
+def _is_within(module_name: str, packages: tuple[str, ...]) -> bool:
+    return any(f"{module_name}.".startswith(f"{package}.") for package in packages)
