@@ -90,6 +90,6 @@ def log_score(loggers: Iterable[Logger], score: float, step: int) -> None:
     """Hand the run's score to every logger, so that runs can be sorted by it in each of them."""
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):  # its HPARAMS page lists a run only with a metric beside them
-            logger.log_hyperparams(dict(logger.hparams), {"score": score}, step)
+            logger.log_hyperparams(logger.hparams, {"score": score}, step)
         else:
             logger.log_metrics({"score": score}, step=step)
