@@ -1,6 +1,6 @@
 """What a classifier's checkpoint holds: the head, how everything was made, and the digest of the backbone.
 
-A frozen backbone's weights are where they came from, so a checkpoint of a few kilobytes names them and is
+A frozen backbone's weights are where they came from, so a small checkpoint names them and is
 refused when they have changed. Everything is of plain types, for `torch.load(weights_only=True)`.
 """
 
