@@ -230,6 +230,8 @@ def test_evaluate_repeats_the_runs_test(train: Train, cli, pictures: Path, tmp_p
     assert done.returncode == 0, done.stderr
     assert "test 20" in done.stdout
     assert f"{accuracy:.4f}" in done.stdout
+    done = cli("scripts/evaluate.py", str(run_dir), "data=folder")
+    assert "error: data.root has no value" in done.stderr
     shutil.rmtree(tmp_path / "elsewhere" / "star")
     done = cli("scripts/evaluate.py", *elsewhere)
     assert done.returncode == 1

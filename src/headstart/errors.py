@@ -16,7 +16,7 @@ from hydra.errors import (
     MissingConfigException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 PACKAGE_DIR = Path(__file__).parent
 PROJECT_DIR = PACKAGE_DIR.parents[1]
@@ -47,17 +47,12 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"there is no {group}={name}; {_did_you_mean(name, error.options)}there are {', '.join(error.options)}"
-    if isinstance(error, MissingMandatoryValue):
-        key = error.full_key or str(error).rpartition(" ")[2]
-        return f"{key} has no value: add {key}=..."
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
         key = error.__cause__.full_key or ""
         return f"there is no {key} in the config; {_did_you_mean(key, _known_keys())}python train.py --help lists all"
     if isinstance(error, InstantiationException) and error.__cause__:
         return explain(error.__cause__)
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return " ".join(str(error).split())
-    if _is_meant_for_users(error):
+    if isinstance(error, HydraException | OmegaConfBaseException) or _is_meant_for_users(error):
         return " ".join(str(error).split())
     return None
 

@@ -56,6 +56,7 @@ def train(cfg: DictConfig) -> float:
 def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
     """Test a checkpoint on the config's data and return the metrics; raises ValueError when the classes differ."""
     quiet()
+    check(cfg)
     data = make_data(cfg)
     model = Classifier.load_from_checkpoint(checkpoint)
     if data.classes != model.classes:
