@@ -16,7 +16,8 @@ def main(arguments: list[str]) -> None:
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise ValueError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")
     run_dir = Path(arguments[0])
-    overrides = merge_overrides(run_overrides(run_dir), [*arguments[1:], f"run_dir='{run_dir}'", "resume=null"])
+    fixed = [f"run_dir='{run_dir}'", "sweep_dir=null", "resume=null"]  # what Hydra or the run's own start would say
+    overrides = merge_overrides(run_overrides(run_dir), [*arguments[1:], *fixed])
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         cfg = compose("train", overrides)
     from headstart.main import evaluate  # torch is imported once the config is known to be right
