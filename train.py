@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from headstart.errors import readable_errors
+from headstart.overrides import imply_solver
 from headstart.resume import expand_resume
 
 
@@ -19,5 +20,5 @@ def main(cfg: DictConfig) -> float:
 
 if __name__ == "__main__":
     with readable_errors():
-        sys.argv[1:] = expand_resume(sys.argv[1:])
+        sys.argv[1:] = imply_solver(expand_resume(sys.argv[1:]))
         main()

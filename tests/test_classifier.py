@@ -124,5 +124,5 @@ def test_a_scheduler_that_reacts_follows_the_monitor(backbone: Backbone) -> None
 
 
 def test_a_misspelt_norm_is_named(backbone: Backbone) -> None:
-    with pytest.raises(ValueError, match=r"head.norm=group: choose layer or batch"):
+    with pytest.raises(ValueError, match=r"head.norm=group: choose none, layer or batch"):
         Classifier(backbone, partial(heads.linear, norm="group"), CLASSES)

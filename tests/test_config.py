@@ -22,7 +22,7 @@ CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 COUNTS = {
     ".": 1, "backbone": 10, "callbacks": 4, "data": 2, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
-    "trainer": 5,
+    "solver": 2, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
     "data=folder": ["data.root=."],

@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
+from headstart.overrides import imply_solver
 from headstart.resume import expand_resume, merge_overrides
 
 README = (ROOT / "README.md").read_text()
@@ -32,7 +33,7 @@ def test_every_train_command_composes(command: str, workdir: Path) -> None:
             (run_dir / "checkpoints" / "last.ckpt").touch()
             (run_dir / ".hydra").mkdir()
             (run_dir / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
-    arguments = [a for a in expand_resume(arguments) if not a.startswith("hydra.run.dir")]
+    arguments = [a for a in imply_solver(expand_resume(arguments)) if not a.startswith("hydra.run.dir")]
     # Of a sweep, the first job: `head=linear,mlp` is `head=linear`. The cosine head is for the reader to write.
     first = [re.sub(r"^([^=]+=[^,\[]+),.*", r"\1", argument) for argument in arguments]
     first = [argument for argument in first if argument != "head=cosine" and not argument.startswith("head.scale=")]

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import AdamW, Optimizer
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from headstart.backbones import Backbone
+from headstart.backbones.forward import compute_features
 from headstart.checkpoints import describe_model, drop_backbone, read_checkpoint, rebuild, restore_backbone
 from headstart.metrics import classification_metrics
 
@@ -24,13 +25,14 @@ class Classifier(LightningModule):
     """Logits for uint8 pictures, from a head that is trained on the features of a frozen backbone.
 
     Frozen is four things: no gradients, eval mode that survives every `.train()`, no autograd graph, and an
-    optimizer that holds nothing but the head. Three arguments are functions: `head(num_features, num_classes)`,
-    `optimizer(parameters, lr=, weight_decay=)` and `scheduler(optimizer)`, which is stepped once an epoch and looks
-    at `monitor` if it reacts to a metric.
+    optimizer that holds nothing but the head. A batch holds pictures, or their features from an earlier pass.
+    Three arguments are functions: `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)` and
+    `scheduler(optimizer)`, which is stepped once an epoch and looks at `monitor` if it reacts to a metric.
     """
 
     mean: Tensor
     std: Tensor
+    wants_whole_set = False  # of features in one batch, rather than in batches of data.batch_size
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class Classifier(LightningModule):
         self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
         self.optimizer, self.scheduler, self.monitor = optimizer, scheduler, monitor
         self.preprocessing = backbone.preprocessing
-        self.digest = backbone.digest
+        self.recipe, self.digest = backbone.recipe, backbone.digest
         self.backbone = backbone.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         self.head = head(backbone.num_features, len(self.classes))
         self._register_normalisation()
@@ -65,7 +67,6 @@ class Classifier(LightningModule):
 
     def _register_metrics(self) -> None:
         count = len(self.classes)
-        self.train_accuracy = MulticlassAccuracy(count, average="micro")
         self.val_metrics = classification_metrics(count).clone(prefix="val/")
         self.test_metrics = classification_metrics(count).clone(prefix="test/")
         self.confusion_matrix = MulticlassConfusionMatrix(count)
@@ -76,27 +77,28 @@ class Classifier(LightningModule):
         self.backbone.eval()
         return self
 
-    @torch.no_grad()
     def features(self, pictures: Tensor) -> Tensor:
-        """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width]."""
-        pixels = pictures.to(torch.float32, memory_format=torch.channels_last, copy=True)
-        return self.backbone(pixels.sub_(self.mean).div_(self.std)).float()  # in place: a batch is 40 MB
+        """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width]; features stay."""
+        if pictures.dtype != torch.uint8:
+            return pictures
+        return compute_features(self.backbone, pictures, self.mean, self.std)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Logits [batch, num_classes] in float32 for uint8 pictures [batch, 3, height, width]."""
+        """Logits [batch, num_classes] in float32 for uint8 pictures [batch, 3, height, width], or for features."""
         features = self.features(pictures)
         # The head costs next to nothing: it keeps full precision, whatever the backbone runs in.
         with torch.autocast(self.device.type, enabled=False):
             return self.head(features)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of one batch of pictures and labels."""
-        pictures, labels = batch
-        logits = self(pictures)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Return the loss of one batch of pictures, or features, and labels."""
+        return self._training_loss(self(batch[0]), batch[1])
+
+    def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        self.train_accuracy(logits, labels)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
-        self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        values = {"train/loss": loss, "train/accuracy": accuracy}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

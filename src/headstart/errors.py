@@ -49,7 +49,10 @@ def explain(error: BaseException) -> str | None:
         return f"there is no {group}={name}; {_did_you_mean(name, error.options)}there are {', '.join(error.options)}"
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
         key = error.__cause__.full_key or ""
-        return f"there is no {key} in the config; {_did_you_mean(key, _known_keys())}python train.py --help lists all"
+        known = _known_keys()
+        if key in known:
+            return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}"
+        return f"there is no {key} in the config; {_did_you_mean(key, list(known))}python train.py --help lists all"
     if isinstance(error, InstantiationException) and error.__cause__:
         return explain(error.__cause__)
     if isinstance(error, HydraException | OmegaConfBaseException) or _is_meant_for_users(error):
@@ -72,13 +75,15 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
     return f"did you mean {close[0]}? " if close else ""
 
 
-def _known_keys() -> list[str]:
-    """Every key that some file below conf/ gives a value, such as `head`, `model.lr` or `data.batch_size`."""
-    keys: set[str] = set()
-    for path in CONF_DIR.rglob("*.yaml"):
+def _known_keys() -> dict[str, list[str]]:
+    """Every key that some file below conf/ gives a value, such as `head` or `model.lr`, and the choices that do so."""
+    keys: dict[str, list[str]] = {}
+    for path in sorted(CONF_DIR.rglob("*.yaml")):
         group = path.relative_to(CONF_DIR).parent.parts
-        keys |= {".".join(group)} | set(_dotted(OmegaConf.load(path), group))
-    return sorted(keys - {""})
+        package = () if path.read_text().startswith("# @package _global_") else group
+        for key in {*group, *_dotted(OmegaConf.load(path), package)}:
+            keys.setdefault(key, []).append(f"{'.'.join(group)}={path.stem}")
+    return keys
 
 
 def _dotted(node: Any, prefix: tuple[str, ...]) -> Iterator[str]:

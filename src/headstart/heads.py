@@ -3,11 +3,11 @@
 from torch import nn
 
 
-def linear(num_features: int, num_classes: int, norm: str = "layer") -> nn.Module:
-    """One linear layer on normalised features, so that features of any scale train well at the same learning rate.
+def linear(num_features: int, num_classes: int, norm: str = "none") -> nn.Module:
+    """One linear layer that starts at zero: the problem is convex, and every class starts equally likely.
 
-    The layer starts at zero: the problem is convex, and every class starts equally likely. Raises ValueError
-    for a `norm` that isn't known.
+    Gradient descent wants its features normalised: then features of any scale train well at the same learning rate.
+    Raises ValueError for a `norm` that isn't known.
     """
     layer = nn.Linear(num_features, num_classes)
     nn.init.zeros_(layer.weight)
@@ -30,10 +30,12 @@ def _normalisation(norm: str, num_features: int) -> nn.Module:
     """`layer` looks at one picture at a time; `batch` standardises each feature over the pictures, as MAE's probe does.
 
     Neither has weights. `batch` suits features that hardly differ between pictures, and can't train on a batch of one
-    (He et al. 2022, https://arxiv.org/abs/2111.06377, appendix A).
+    (He et al. 2022, https://arxiv.org/abs/2111.06377, appendix A). `none` leaves the features as they are.
     """
+    if norm == "none":
+        return nn.Identity()
     if norm == "layer":
         return nn.LayerNorm(num_features, elementwise_affine=False)
     if norm == "batch":
-        return nn.BatchNorm1d(num_features, affine=False)
-    raise ValueError(f"head.norm={norm}: choose layer or batch")
+        return nn.BatchNorm1d(num_features, affine=False, momentum=None)  # a plain average: the backbone stands still
+    raise ValueError(f"head.norm={norm}: choose none, layer or batch")

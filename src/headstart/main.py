@@ -19,6 +19,8 @@ from headstart.callbacks import EpochLine, History
 from headstart.callbacks.history import read_history
 from headstart.classifier import Classifier
 from headstart.data import ImageData
+from headstart.features import FeatureData
+from headstart.memory import reuse_freed_memory
 from headstart.metrics import METRICS
 from headstart.noise import quiet
 from headstart.precision import best_precision
@@ -32,6 +34,7 @@ def train(cfg: DictConfig) -> float:
     if getattr(rank_zero_only, "rank", 0):
         logging.disable(logging.INFO)  # one process speaks for all
     quiet()
+    reuse_freed_memory()
     check(cfg)
     seed_everything(cfg.seed, workers=True, verbose=False)
     data = make_data(cfg)
@@ -43,7 +46,7 @@ def train(cfg: DictConfig) -> float:
         refuse_sweep_of_processes(trainer)
         loggers.log_hyperparameters(trainer.loggers, hyperparameters(cfg))
         last_checkpoint = f"{cfg.resume}/checkpoints/last.ckpt" if cfg.resume else None
-        result = fit(model, data, trainer, last_checkpoint)
+        result = fit(model, make_features(cfg, data, model), trainer, last_checkpoint)
         loggers.log_score(trainer.loggers, result.score, trainer.global_step)
         failed = False
     finally:
@@ -56,6 +59,7 @@ def train(cfg: DictConfig) -> float:
 def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
     """Test a checkpoint on the config's data and return the metrics; raises ValueError when the classes differ."""
     quiet()
+    reuse_freed_memory()
     check(cfg)
     data = make_data(cfg)
     model = Classifier.load_from_checkpoint(checkpoint)
@@ -64,7 +68,7 @@ def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
             f"the checkpoint knows the classes {', '.join(model.classes)}; the data has {', '.join(data.classes)}"
         )
     data.preprocessing = model.preprocessing
-    metrics = measure(model, data, make_trainer(cfg, []), splits=("test",))
+    metrics = measure(model, make_features(cfg, data, model), make_trainer(cfg, []), splits=("test",))
     reporting.print_metrics(metrics)
     return metrics
 
@@ -77,6 +81,12 @@ def check(cfg: DictConfig) -> None:
     monitors = [f"val/{name}" for name in METRICS]
     if cfg.monitor not in monitors or cfg.mode not in ("min", "max"):
         raise ValueError(f"monitor={cfg.monitor} mode={cfg.mode}: choose one of {', '.join(monitors)}, with min or max")
+    if cfg.features.cache not in ("auto", True, False):
+        raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
+    if cfg.features.cache is True and cfg.data.augment:
+        raise ValueError(
+            "data.augment=true draws new crops every epoch, features.cache=true none: try features.views=4"
+        )
 
 
 def make_data(cfg: DictConfig) -> ImageData:
@@ -95,6 +105,13 @@ def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
     frozen, trained = (sum(p.numel() for p in part.parameters()) for part in (model.backbone, model.head))
     log.info(f"model: {frozen:,} frozen weights in the backbone, {trained:,} trained ones in the head")
     return model
+
+
+def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageData | FeatureData:
+    """Put the feature cache between pictures and head, unless every epoch shall see the pictures anew."""
+    if cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment):
+        return data
+    return FeatureData(data, model, cfg.features.dir, cfg.features.views, cfg.features.verify, cfg.seed)
 
 
 def make_trainer(cfg: DictConfig, run_loggers: list[Logger]) -> Trainer:

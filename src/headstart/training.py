@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 
 from headstart.callbacks import Stopwatch
 from headstart.classifier import Classifier
-from headstart.data import ImageData
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Result:
     pictures_per_second: float
 
 
-def fit(model: Classifier, data: ImageData, trainer: Trainer, resume_from: str | None = None) -> Result:
+def fit(model: Classifier, data: LightningDataModule, trainer: Trainer, resume_from: str | None = None) -> Result:
     """Train `model` (from the checkpoint `resume_from` on, if given), and measure the best of it.
 
     Raises:
@@ -51,7 +50,7 @@ def fit(model: Classifier, data: ImageData, trainer: Trainer, resume_from: str |
 
 def measure(
     model: Classifier,
-    data: ImageData,
+    data: LightningDataModule,
     trainer: Trainer,
     checkpoint: str | None = None,
     splits: Sequence[str] = ("val", "test"),

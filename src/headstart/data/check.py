@@ -1,7 +1,5 @@
 """Find the pictures that can't be decoded before a training is started, and only once for the same files."""
 
-import hashlib
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from headstart.data.cores import usable_cores
 from headstart.data.decode import read_picture
+from headstart.data.manifest import manifest
 
 MAX_NAMED = 10
 
@@ -21,10 +21,10 @@ def check_pictures(paths: Iterable[str], passed_dir: str | Path) -> None:
         ValueError: some can't be decoded; the message names up to ten of them.
     """
     paths = sorted(paths)
-    passed = Path(passed_dir) / _manifest(paths)
+    passed = Path(passed_dir) / manifest(paths)
     if passed.exists():
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
+    with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
         outcomes = pool.map(_problem, paths)
         problems = [
             problem
@@ -36,17 +36,6 @@ def check_pictures(paths: Iterable[str], passed_dir: str | Path) -> None:
         raise ValueError("; ".join(problems[:MAX_NAMED]) + more + ": replace or remove what is broken")
     passed.parent.mkdir(parents=True, exist_ok=True)
     passed.touch()
-
-
-def _manifest(paths: list[str]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            status = Path(path).stat()
-            digest.update(f"{Path(path).absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
-        except OSError:
-            digest.update(f"{path} can't be read\n".encode())
-    return digest.hexdigest()
 
 
 def _problem(path: str) -> str | None:

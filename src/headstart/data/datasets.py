@@ -14,6 +14,7 @@ class Loading(TypedDict, total=False):
 
     batch_size: int
     num_workers: int | str
+    augment: bool
     passed_dir: str | Path
 
 

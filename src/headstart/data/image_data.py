@@ -1,44 +1,29 @@
 """The LightningDataModule: tables of pictures in, batches of uint8 pictures and labels out."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
 from headstart.data.check import check_pictures
-from headstart.data.decode import read_picture
-from headstart.data.sources import PictureSet, Sample
-from headstart.data.transforms import ResizeAndCrop
+from headstart.data.cores import usable_cores
+from headstart.data.picture_dataset import PictureDataset
+from headstart.data.sources import PictureSet
 
 MAX_AUTO_WORKERS = 8
-
-
-class PictureDataset(Dataset[tuple[Tensor, int]]):
-    """Reads picture `i` as (uint8 [3, crop, crop], label)."""
-
-    def __init__(self, samples: Sequence[Sample], transform: Callable[[Tensor], Tensor]) -> None:
-        self.samples = samples
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        path, label = self.samples[index]
-        return self.transform(read_picture(path)), label
 
 
 class ImageData(LightningDataModule):
     """Pictures in batches of (uint8 [batch, 3, crop, crop], labels int64 [batch]).
 
     `find` returns the table of pictures; it is called once, by `setup`. `preprocessing` is the backbone's
-    and has to be set before the first loader is asked for. `num_workers="auto"` takes one for each core
-    that this process may use, eight at most. `passed_dir` is where sets of files that were checked are remembered.
+    and has to be set before the first loader is asked for. `num_workers="auto"` takes none on a CPU, where they
+    would fight with the backbone for the cores: all of them decode a batch, then all compute. Beside another device
+    it takes one for each core that this process may use, eight at most. `augment` gives every training picture a
+    new random crop each time. `passed_dir` is where sets of files that were checked are remembered.
     """
 
     def __init__(
@@ -46,6 +31,7 @@ class ImageData(LightningDataModule):
         find: Callable[[], PictureSet],
         batch_size: int = 64,
         num_workers: int | str = "auto",
+        augment: bool = False,
         passed_dir: str | Path = "data/checked",
     ) -> None:
         super().__init__()
@@ -55,7 +41,8 @@ class ImageData(LightningDataModule):
             raise ValueError(f"data.num_workers={num_workers} must be auto, or a whole number from 0 up")
         self.find = find
         self.batch_size = batch_size
-        self.num_workers = _usable_cores() if isinstance(num_workers, str) else num_workers
+        self.num_workers = num_workers
+        self.augment = augment
         self.passed_dir = passed_dir
         self.preprocessing: Preprocessing | None = None
         self.pictures: PictureSet | None = None
@@ -86,21 +73,31 @@ class ImageData(LightningDataModule):
         """Batches in the table's order."""
         return self._loader("test")
 
+    def share(self, split: str, view: int, rows: Sequence[int], device: str) -> DataLoader:
+        """Batches of some of a split's pictures, in one view of them, for a device of the type `device`."""
+        return self._batches(Subset(self._dataset(split, view), rows), device)
+
     def _loader(self, split: str, shuffle: bool = False) -> DataLoader:
+        view = None if shuffle and self.augment else 0
+        device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
+        return self._batches(self._dataset(split, view), device, shuffle)
+
+    def _dataset(self, split: str, view: int | None) -> PictureDataset:
         assert self.preprocessing is not None, "set data.preprocessing to the backbone's first"
         samples = getattr(self.pictures, split)
         if not samples:
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
+        return PictureDataset(samples, self.preprocessing, view)
+
+    def _batches(self, dataset: Dataset[tuple[Tensor, int]], device: str, shuffle: bool = False) -> DataLoader:
+        workers = self.num_workers
+        if isinstance(workers, str):
+            workers = 0 if device == "cpu" else min(usable_cores(), MAX_AUTO_WORKERS)
         return DataLoader(
-            PictureDataset(samples, ResizeAndCrop(self.preprocessing)),
+            dataset,
             batch_size=self.batch_size,
             shuffle=shuffle,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=device == "cuda",
         )
-
-
-def _usable_cores() -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, MAX_AUTO_WORKERS)

@@ -1,0 +1,24 @@
+"""From uint8 pictures to features: the one road that training, feature cache, evaluation and prediction take."""
+
+import torch
+from torch import Tensor, nn
+
+# On a CPU, the layers' outputs for this many pictures stay in its cache and in memory that it already has. Larger
+# batches ask for new pages at every layer: 64 at a time were half as fast with float32 on EfficientNet-Lite0.
+CPU_CHUNK = 8
+
+
+@torch.no_grad()
+def compute_features(network: nn.Module, pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width].
+
+    `mean` and `std` [1, 3, 1, 1] are for pixels in [0, 255].
+    """
+    chunks = pictures.split(CPU_CHUNK) if pictures.device.type == "cpu" else [pictures]
+    features = [network(_normalised(chunk, mean, std)).float() for chunk in chunks]
+    return torch.cat(features) if len(features) > 1 else features[0]
+
+
+def _normalised(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    pixels = pictures.to(torch.float32, memory_format=torch.channels_last, copy=True)
+    return pixels.sub_(mean).div_(std)

@@ -1,0 +1,57 @@
+"""From a table of samples to pictures of the size that the backbone wants, several at a time."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from headstart.backbones import Preprocessing
+from headstart.data.augment import RandomCropAndFlip
+from headstart.data.cores import usable_cores
+from headstart.data.decode import read_picture
+from headstart.data.sources import Sample
+from headstart.data.transforms import ResizeAndCrop
+
+
+class PictureDataset(Dataset[tuple[Tensor, int]]):
+    """Reads picture `i` as (uint8 [3, crop, crop], label).
+
+    `view=0` is the picture as the backbone's weights want it. Any other view is a random crop, maybe flipped, that the
+    view's and the picture's number decide; `view=None` draws a new one whenever the picture is asked for.
+    """
+
+    def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing, view: int | None = 0) -> None:
+        self.samples = samples
+        self.view = view
+        self.plain = ResizeAndCrop(preprocessing)
+        self.augmented = RandomCropAndFlip(preprocessing)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self._read(index, self._seed(index))
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
+        """Read a whole batch: in a worker one after the other, in the main process on all cores."""
+        seeds = [self._seed(index) for index in indices]  # here and not in the threads, which take turns as they like
+        read = map if get_worker_info() else _threads().map  # decoding and resizing release the GIL
+        return list(read(self._read, indices, seeds))
+
+    def _seed(self, index: int) -> list[int]:
+        if self.view is None:
+            return [int(torch.randint(2**62, ()))]
+        return [self.view, index]
+
+    def _read(self, index: int, seed: list[int]) -> tuple[Tensor, int]:
+        path, label = self.samples[index]
+        picture = read_picture(path)
+        return self.plain(picture) if self.view == 0 else self.augmented(picture, seed), label
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")

@@ -1,0 +1,5 @@
+"""The feature cache: what the frozen backbone makes of the pictures, computed once and used by every epoch and run."""
+
+from headstart.features.feature_data import FeatureData
+
+__all__ = ["FeatureData"]

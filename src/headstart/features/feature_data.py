@@ -1,0 +1,108 @@
+"""The LightningDataModule between pictures and head: features that are computed once, or the pictures themselves."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer
+from torch import Tensor
+
+from headstart.classifier import Classifier
+from headstart.data import ImageData
+from headstart.features.feature_batches import InOrder, Shuffled, WholeSet
+from headstart.features.feature_file import read_features
+from headstart.features.feature_pass import FeaturePass
+
+SPLITS = ("train", "val", "test")
+MEASURED_AT_ONCE = 8192  # validation and test pictures in a batch
+
+log = logging.getLogger(__name__)
+
+
+class FeatureData(LightningDataModule):
+    """Batches of (features float32 [batch, num_features], labels int64 [batch]) for all pictures of `images`.
+
+    The features that `folder` doesn't hold yet are computed when a Trainer first asks for data, on its devices and in
+    its precision. `views` counts the features of each training picture: those of the picture as it is, and of
+    `views - 1` random crops of it; epochs take turns with them. Where features can't be written, batches hold pictures.
+
+    Raises:
+        ValueError: `views` is no number from 1 up, or `verify` is unknown.
+    """
+
+    def __init__(
+        self,
+        images: ImageData,
+        model: Classifier,
+        folder: str | Path,
+        views: int = 1,
+        verify: str = "stat",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not isinstance(views, int) or views < 1:
+            raise ValueError(f"features.views={views} must be a whole number from 1 up")
+        self.images, self.model, self.folder = images, model, Path(folder)
+        self.views, self.verify, self.seed = views, verify, seed
+        self.features: dict[tuple[str, int], Tensor] | None = None
+        self.computed = 0
+        self._is_set_up = False
+
+    def setup(self, stage: str | None = None) -> None:
+        """Compute the features that aren't there, and map all of them into memory; once."""
+        if self._is_set_up:
+            return
+        self._is_set_up = True
+        self.images.setup()
+        pictures = self.images.pictures
+        wanted = [(split, view) for split in SPLITS for view in range(self.views if split == "train" else 1)]
+        wanted = [(split, view) for split, view in wanted if getattr(pictures, split)]
+        features = FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify)
+        paths = features.ensure(wanted)
+        self.computed = features.computed
+        if paths:
+            self.features = {name: self._resident(read_features(path)) for name, path in paths.items()}
+
+    def train_dataloader(self) -> Any:
+        """Every picture once an epoch, in a new order; all at once for a model that wants them so."""
+        if self.features is None:
+            return self.images.train_dataloader()
+        views = [self.features["train", view] for view in range(self.views)]
+        labels = self._labels("train")
+        if self.model.wants_whole_set:
+            return WholeSet(views, labels)
+        batch_size, trainer = self.images.batch_size, self._trainer
+        return Shuffled(views, labels, batch_size, self.seed, lambda: trainer.current_epoch, *self._place())
+
+    def val_dataloader(self) -> Any:
+        """Batches in the table's order."""
+        return self.images.val_dataloader() if self.features is None else self._in_order("val")
+
+    def test_dataloader(self) -> Any:
+        """Batches in the table's order."""
+        return self.images.test_dataloader() if self.features is None else self._in_order("test")
+
+    def _in_order(self, split: str) -> InOrder:
+        assert self.features is not None
+        if (split, 0) not in self.features:
+            raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
+        return InOrder(self.features[split, 0], self._labels(split), MEASURED_AT_ONCE, *self._place())
+
+    def _labels(self, split: str) -> Tensor:
+        samples = getattr(self.images.pictures, split)
+        return torch.tensor([sample.label for sample in samples], device=self._trainer.strategy.root_device)
+
+    def _place(self) -> tuple[int, int]:
+        return self._trainer.global_rank, self._trainer.world_size
+
+    @property
+    def _trainer(self) -> Trainer:
+        assert self.trainer is not None, "it is a Trainer that asks for data"
+        return self.trainer
+
+    def _resident(self, features: Tensor) -> Tensor:
+        """On the device when they take less than half of its free memory; on a CPU the map is as good as a copy."""
+        device = self._trainer.strategy.root_device
+        fits = device.type == "cuda" and features.nbytes < torch.cuda.mem_get_info(device)[0] // 2
+        return features.to(device) if fits else features

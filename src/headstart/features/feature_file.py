@@ -1,0 +1,59 @@
+"""One set of features as a safetensors file: written row by row, whole or not there at all, read by memory mapping."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+ENDING, PART, LOCK = ".safetensors", ".part", ".lock"
+FLOAT32 = 4  # bytes
+
+
+def write_rows(
+    path: Path, shape: tuple[int, int], first: int, batches: Iterable[Tensor], facts: dict[str, Any]
+) -> None:
+    """Write float32 features batch by batch, from row `first` on, to the file `path` of `shape` rows and columns.
+
+    Several processes may do so for one file, each with its own rows. The format is
+    https://github.com/huggingface/safetensors#format; `facts` become its metadata. Raises OSError (a full disk).
+    """
+    header = _header(shape, facts)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        file.write(header)
+        file.truncate(len(header) + shape[0] * shape[1] * FLOAT32)
+        file.seek(len(header) + first * shape[1] * FLOAT32)
+        for batch in batches:
+            # Not through a memory map: there, a full disk is no error but the end of the process.
+            file.write(batch.contiguous().numpy().data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_features(path: Path) -> Tensor:
+    """The features [pictures, num_features], memory-mapped; raises ValueError for a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor("features")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What the file says about itself; raises ValueError for a damaged file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
+
+
+def _header(shape: tuple[int, int], facts: dict[str, Any]) -> bytes:
+    tensor = {"dtype": "F32", "shape": shape, "data_offsets": [0, shape[0] * shape[1] * FLOAT32]}
+    metadata = {name: json.dumps(value, sort_keys=True) for name, value in facts.items()}
+    text = json.dumps({"__metadata__": metadata, "features": tensor}).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

@@ -1,0 +1,46 @@
+"""What features depend on: as facts for people, and as the name of the file that holds them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from headstart.backbones import Preprocessing
+from headstart.data.manifest import manifest
+from headstart.data.sources import Sample
+
+FORMAT = 1  # raise it whenever the same inputs come to other features
+PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers
+
+
+def feature_facts(
+    recipe: dict[str, Any],
+    digest: str,
+    preprocessing: Preprocessing,
+    precision: str,
+    samples: Sequence[Sample],
+    view: int,
+    verify: str,
+) -> dict[str, Any]:
+    """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files."""
+    paths = [sample.path for sample in samples]
+    return {
+        "format": FORMAT,
+        "backbone": recipe,
+        "digest": digest,
+        "preprocessing": asdict(preprocessing),
+        "precision": precision,
+        "versions": {name: version(name) for name in PACKAGES},
+        "view": view,
+        "files": manifest(paths, verify),
+        "folder": os.path.commonpath(paths),
+        "pictures": len(paths),
+    }
+
+
+def feature_key(facts: dict[str, Any]) -> str:
+    """The facts as 32 hexadecimal digits; any change in them gives others."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
