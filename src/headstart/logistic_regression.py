@@ -29,7 +29,7 @@ class LogisticRegression(Classifier):
         *args: Any,
         strongest: float = 1.0,
         weakest: float = 1e-5,
-        max_iter: int = 15,
+        max_iter: int = 10,
         epochs: int = 20,
         **kwargs: Any,
     ) -> None:
@@ -108,8 +108,9 @@ def solve(
     linear = last_layer(head)
     for layer in list(head)[:-1] if isinstance(head, nn.Sequential) else []:
         features = layer(features)
-    variance, mean = torch.var_mean(features, dim=0, correction=0)
-    scale = variance.mean().sqrt().clamp_min(1e-6)
+    mean = features.mean(dim=0)
+    squares = [(rows - mean).square().sum() for rows in features.split(256)]  # few at once: they stay in the cache
+    scale = (torch.stack(squares).sum() / features.numel()).sqrt().clamp_min(1e-6)
     weight, bias = linear.weight, linear.bias
     bias += weight @ mean
     weight *= scale

@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from headstart import loggers, reporting
+from headstart.backbones import Backbone
 from headstart.callbacks import EpochLine, History
 from headstart.callbacks.history import read_history
 from headstart.classifier import Classifier
@@ -99,12 +101,18 @@ def make_data(cfg: DictConfig) -> ImageData:
 
 def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
     """Load the backbone and put a new head on it; the data takes its preprocessing from there."""
-    backbone = instantiate(cfg.backbone)
+    backbone = load_backbone(OmegaConf.to_yaml(cfg.backbone, resolve=True))
     data.preprocessing = backbone.preprocessing
     model: Classifier = instantiate(cfg.model)(backbone=backbone, head=instantiate(cfg.head), classes=data.classes)
     frozen, trained = (sum(p.numel() for p in part.parameters()) for part in (model.backbone, model.head))
     log.info(f"model: {frozen:,} frozen weights in the backbone, {trained:,} trained ones in the head")
     return model
+
+
+@lru_cache(maxsize=1)
+def load_backbone(description: str) -> Backbone:
+    """Build what `conf/backbone` describes; the jobs of a sweep share it, as it is frozen."""
+    return instantiate(OmegaConf.create(description))
 
 
 def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageData | FeatureData:

@@ -93,8 +93,8 @@ def _by_class(folder: Path) -> tuple[ByClass, int]:
         names[:] = sorted(name for name in names if not _hidden(name))
         parts = Path(directory).relative_to(folder).parts
         for file in sorted(files):
-            if parts and not _hidden(file) and Path(file).suffix.lower() in ENDINGS:
-                by_class[parts[0]].append(str(Path(directory) / file))
+            if parts and not _hidden(file) and os.path.splitext(file)[1].lower() in ENDINGS:  # noqa: PTH122 (ten times as fast)
+                by_class[parts[0]].append(f"{directory}{os.sep}{file}")
             else:
                 ignored += 1
     return by_class, ignored
