@@ -5,7 +5,7 @@
 # Both choices are remembered in .venv; TORCH_BACKEND=lock goes back to the build that the lock names.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint check format lock clean
+.PHONY: help setup train test lint check format lock benchmark clean
 
 WINDOWS := $(filter Windows_NT,$(OS))
 BIN := .venv/$(if $(WINDOWS),Scripts,bin)
@@ -29,7 +29,7 @@ INSTALL := $(RUN) uv pip install --python .venv --compile-bytecode
 PYTEST := $(RUN) pytest -n auto --maxprocesses 4 --dist worksteal
 
 help:  ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready  ## Make or update .venv (train, test and the others do so by themselves)
 
@@ -54,6 +54,9 @@ format: .venv/ready  ## Format the code, and mend what ruff can mend
 lock: .venv/made  ## Write requirements.lock from pyproject.toml; ARGS=--upgrade takes newer versions
 	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --quiet \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock $(ARGS)
+
+benchmark: .venv/ready  ## Measure what the feature cache is worth; ARGS="data=folder data.root=PATH" on your pictures
+	$(BIN)/python scripts/benchmark.py $(ARGS)
 
 clean:  ## Remove .venv and the tools' caches, never data/ or logs/
 	rm -rf .venv .pytest_cache .ruff_cache

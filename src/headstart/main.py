@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Checkpoint
@@ -26,6 +25,7 @@ from headstart.memory import reuse_freed_memory
 from headstart.metrics import METRICS
 from headstart.noise import quiet
 from headstart.precision import best_precision
+from headstart.sweep import refuse_several_processes
 from headstart.training import Result, fit, measure
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def train(cfg: DictConfig) -> float:
     failed = True
     try:
         trainer = make_trainer(cfg, run_loggers)
-        refuse_sweep_of_processes(trainer)
+        refuse_several_processes(trainer, HydraConfig.get().mode)
         loggers.log_hyperparameters(trainer.loggers, hyperparameters(cfg))
         last_checkpoint = f"{cfg.resume}/checkpoints/last.ckpt" if cfg.resume else None
         result = fit(model, make_features(cfg, data, model), trainer, last_checkpoint)
@@ -87,7 +87,7 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
     if cfg.features.cache is True and cfg.data.augment:
         raise ValueError(
-            "data.augment=true draws new crops every epoch, features.cache=true none: try features.views=4"
+            "data.augment=true draws new crops every epoch, features.cache=true can't: try features.views=4"
         )
 
 
@@ -135,17 +135,6 @@ def make_trainer(cfg: DictConfig, run_loggers: list[Logger]) -> Trainer:
     )
     log.info(f"trainer: {trainer.accelerator.__class__.__name__}, {trainer.num_devices} device(s), {precision}")
     return trainer
-
-
-def refuse_sweep_of_processes(trainer: Trainer) -> None:
-    """Raise ValueError where Lightning would start further processes with a sweep's command line.
-
-    Each of them would run the whole sweep by itself, with other hyperparameters than the first, and say nothing.
-    """
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    starts_processes = trainer.world_size > 1 and not (environment and environment.creates_processes_externally)
-    if starts_processes and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise ValueError("the jobs of a sweep take one device each: add trainer.devices=1, or run the jobs one by one")
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:

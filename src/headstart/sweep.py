@@ -5,7 +5,7 @@ import logging
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
@@ -15,6 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from headstart.errors import explain
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,17 @@ class SweepTable(Callback):
         Console().print(_table(self.jobs), f"{sweep_dir}: {len(self.jobs)} jobs, {failed} failed", soft_wrap=True)
         if failed:
             sys.exit(f"error: {failed} of {len(self.jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
+
+
+def refuse_several_processes(trainer: "Trainer", mode: RunMode | None) -> None:
+    """Raise ValueError where Lightning would start further processes with a sweep's command line.
+
+    Each of them would run the whole sweep by itself, with other hyperparameters than the first, and say nothing.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    starts_processes = trainer.world_size > 1 and not (environment and environment.creates_processes_externally)
+    if starts_processes and mode == RunMode.MULTIRUN:
+        raise ValueError("the jobs of a sweep take one device each: add trainer.devices=1, or run the jobs one by one")
 
 
 def _table(jobs: list[dict[str, Any]]) -> Table:

@@ -1,6 +1,5 @@
 """The LightningDataModule between pictures and head: features that are computed once, or the pictures themselves."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ from headstart.features.feature_file import read_features
 from headstart.features.feature_pass import FeaturePass
 
 SPLITS = ("train", "val", "test")
+STAGES = {"validate": ("val",), "test": ("test",)}
 MEASURED_AT_ONCE = 8192  # validation and test pictures in a batch
-
-log = logging.getLogger(__name__)
 
 
 class FeatureData(LightningDataModule):
     """Batches of (features float32 [batch, num_features], labels int64 [batch]) for all pictures of `images`.
 
-    The features that `folder` doesn't hold yet are computed when a Trainer first asks for data, on its devices and in
+    The features that `folder` doesn't hold yet are computed when a Trainer first asks for them, on its devices and in
     its precision. `views` counts the features of each training picture: those of the picture as it is, and of
     `views - 1` random crops of it; epochs take turns with them. Where features can't be written, batches hold pictures.
 
@@ -45,28 +43,24 @@ class FeatureData(LightningDataModule):
             raise ValueError(f"features.views={views} must be a whole number from 1 up")
         self.images, self.model, self.folder = images, model, Path(folder)
         self.views, self.verify, self.seed = views, verify, seed
-        self.features: dict[tuple[str, int], Tensor] | None = None
-        self.computed = 0
-        self._is_set_up = False
+        self.features: dict[tuple[str, int], Tensor] = {}
+        self.live = False  # after all, because features can't be written
 
     def setup(self, stage: str | None = None) -> None:
-        """Compute the features that aren't there, and map all of them into memory; once."""
-        if self._is_set_up:
-            return
-        self._is_set_up = True
+        """Compute those features for `stage` that aren't there, and map all of them into memory; a fit wants all."""
         self.images.setup()
-        pictures = self.images.pictures
-        wanted = [(split, view) for split in SPLITS for view in range(self.views if split == "train" else 1)]
-        wanted = [(split, view) for split, view in wanted if getattr(pictures, split)]
-        features = FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify)
-        paths = features.ensure(wanted)
-        self.computed = features.computed
-        if paths:
-            self.features = {name: self._resident(read_features(path)) for name, path in paths.items()}
+        self.images.trainer = self.trainer
+        splits = STAGES.get(str(stage), SPLITS)
+        wanted = [(split, view) for split in splits for view in range(self.views if split == "train" else 1)]
+        wanted = [name for name in wanted if getattr(self.images.pictures, name[0]) and name not in self.features]
+        if wanted and not self.live:
+            paths = FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify).ensure(wanted)
+            self.live = paths is None
+            self.features |= {name: self._resident(read_features(path)) for name, path in (paths or {}).items()}
 
     def train_dataloader(self) -> Any:
         """Every picture once an epoch, in a new order; all at once for a model that wants them so."""
-        if self.features is None:
+        if self.live:
             return self.images.train_dataloader()
         views = [self.features["train", view] for view in range(self.views)]
         labels = self._labels("train")
@@ -77,14 +71,13 @@ class FeatureData(LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Batches in the table's order."""
-        return self.images.val_dataloader() if self.features is None else self._in_order("val")
+        return self.images.val_dataloader() if self.live else self._in_order("val")
 
     def test_dataloader(self) -> Any:
         """Batches in the table's order."""
-        return self.images.test_dataloader() if self.features is None else self._in_order("test")
+        return self.images.test_dataloader() if self.live else self._in_order("test")
 
     def _in_order(self, split: str) -> InOrder:
-        assert self.features is not None
         if (split, 0) not in self.features:
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
         return InOrder(self.features[split, 0], self._labels(split), MEASURED_AT_ONCE, *self._place())

@@ -1,0 +1,1 @@
+"""What the feature cache is worth: everything that is compared is measured in turns, in one run."""
