@@ -1,0 +1,49 @@
+"""See and free what the feature cache holds: `python scripts/features.py list`, `python scripts/features.py prune`."""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from headstart.errors import readable_errors
+from headstart.features.inventory import Stored, prune, stored
+
+MEGABYTE = 1e6
+
+console = Console(soft_wrap=True)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description="What the feature cache holds, and how to make room in it.")
+    parser.add_argument("--dir", default="data/features", help="the cache's folder (features.dir)")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="one row for each file")
+    pruning = verbs.add_parser("prune", help="delete what wasn't used lately, and what killed runs left behind")
+    pruning.add_argument("--days", type=float, default=30, help="unused for so long; 0 for all (default: 30)")
+    arguments = parser.parse_args()
+    if arguments.verb == "list":
+        show(stored(arguments.dir), f"in {arguments.dir}")
+    else:
+        show(list(prune(arguments.dir, arguments.days)), f"freed in {arguments.dir}")
+
+
+def show(files: list[Stored], where: str) -> None:
+    """Print a table and the sum of all sizes."""
+    table = Table("features", "backbone", "view", "pictures", "of", "precision", "MB", "days unused")
+    for one in files:
+        facts = one.facts
+        name = " ".join(
+            str(facts.get("backbone", {}).get(key, "")) for key in ("_target_", "name", "variant", "weights")
+        )
+        cells = [str(facts.get(key, "unfinished")) for key in ("view", "pictures", "folder", "precision")]
+        numbers = (f"{one.size / MEGABYTE:.1f}", f"{one.days_unused:.1f}")
+        table.add_row(one.path.stem[:8], " ".join(name.removeprefix("headstart.backbones.").split()), *cells, *numbers)
+    if files:
+        console.print(table)
+    console.print(f"{len(files)} files, {sum(one.size for one in files) / MEGABYTE:.1f} MB {where}", highlight=False)
+
+
+if __name__ == "__main__":
+    with readable_errors():
+        main()
