@@ -1,6 +1,7 @@
 """See and free what the feature cache holds: `python scripts/features.py list`, `python scripts/features.py prune`."""
 
 import argparse
+import sys
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +11,7 @@ from headstart.features.inventory import Stored, prune, stored
 
 MEGABYTE = 1e6
 
-console = Console(soft_wrap=True)
+console = Console(width=None if sys.stdout.isatty() else 160)  # one line for each file also where nobody looks
 
 
 def main() -> None:

@@ -45,7 +45,10 @@ def test_a_second_run_computes_nothing_and_comes_to_the_same(train: Train, capsy
     assert computed(capsys.readouterr().out) == [80, 0, 0]
     first, second, _ = (Path(f"logs/runs/{number}/metrics.csv").read_text() for number in range(3))
     assert first == second
-    assert {(read_facts(path)["pictures"], read_features(path).shape[1]) for path in files()} == {(40, 576), (20, 576)}
+    assert {(read_facts(path)["pictures"], read_features(path).shape[1]) for path in files()} == {
+        (40, 1024),
+        (20, 1024),
+    }
 
 
 def test_a_sweep_shares_one_pass(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +95,7 @@ def test_cached_and_live_runs_come_to_the_same(train: Train, norm: str) -> None:
         with Path(f"logs/runs/{number}/metrics.csv").open() as file:
             tables.append([{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)])
     for cached, live in zip(*tables, strict=True):
-        assert live == pytest.approx(cached, rel=1e-3, abs=1e-3)
+        assert live == pytest.approx(cached, rel=5e-3, abs=5e-3)  # random weights: solutions are sensitive
     cached, live = (results(Path(f"logs/runs/{number}"))["metrics"] for number in range(2))
     assert live == pytest.approx(cached, rel=1e-3, abs=1e-3)
 
@@ -110,7 +113,7 @@ def test_features_are_those_of_the_pictures_in_the_tables_order(train: Train, pi
     batch = torch.stack([picture for picture, _ in dataset.__getitems__([0, 17, 39])])
     mean, std = (torch.tensor(getattr(backbone.preprocessing, name)).view(1, 3, 1, 1) * 255 for name in ("mean", "std"))
     wanted = compute_features(backbone.network.eval(), batch, mean, std)
-    assert torch.allclose(read_features(path)[[0, 17, 39]], wanted, atol=1e-4 * wanted.abs().max())
+    assert torch.allclose(read_features(path)[[0, 17, 39]], wanted, atol=1e-4 * float(wanted.abs().max()))
 
 
 def test_views_are_computed_once_and_taken_in_turns(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,7 +179,7 @@ def test_two_runs_at_once_compute_once(pictures: Path, workdir: Path) -> None:
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_live_road(pictures: Path, workdir: Path) -> None:
-    def limit() -> None:  # the features of 40 pictures take 92 kB, all else of a run less than 80
+    def limit() -> None:  # the features of 40 pictures take 164 kB, all else of a run less than 80
         resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
 
     overrides = ["logger=none", "trainer.max_epochs=1"]
@@ -201,7 +204,7 @@ def test_list_and_prune(train: Train, cli: Callable[..., subprocess.CompletedPro
     Path("data/features/left.part").write_bytes(b"x" * 1000)
     done = cli("scripts/features.py", "list")
     assert done.returncode == 0, done.stderr
-    assert "4 files, 0.2 MB in data/features" in done.stdout
+    assert "4 files, 0.3 MB in data/features" in done.stdout
     assert "from_torchvision mobilenet_v3_small" in done.stdout
     done = cli("scripts/features.py", "prune")
     assert "2 files, " in done.stdout

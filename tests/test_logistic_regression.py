@@ -44,7 +44,7 @@ def test_it_is_the_minimum_of_the_penalised_loss(data: tuple[Tensor, Tensor], pe
     loss = F.cross_entropy(head(features), labels, label_smoothing=smoothing)
     total = loss + penalty / 2 * variance * weight.square().sum()
     gradients = torch.autograd.grad(total, list(head.parameters()))
-    assert max(gradient.abs().max() for gradient in gradients) < 1e-4
+    assert max(gradient.abs().max() for gradient in gradients) < 5e-4
 
 
 def test_a_weaker_penalty_fits_closer(data: tuple[Tensor, Tensor]) -> None:

@@ -64,7 +64,7 @@ class Shuffled:
     def __iter__(self) -> Iterator[Batch]:
         epoch = self.epoch()
         features = self.views[epoch % len(self.views)]
-        generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # which looks at 32 bits
         order = torch.randperm(len(self.labels), generator=generator)
         own = order.repeat(2)[self.rank :: self.world_size][: self._share]
         for rows in own.to(self.labels.device).split(self.batch_size):
