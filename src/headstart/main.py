@@ -119,7 +119,8 @@ def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageD
     """Put the feature cache between pictures and head, unless every epoch shall see the pictures anew."""
     if cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment):
         return data
-    return FeatureData(data, model, cfg.features.dir, cfg.features.views, cfg.features.verify, cfg.seed)
+    options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
+    return FeatureData(data, model, cfg.features.dir, seed=cfg.seed, **options)
 
 
 def make_trainer(cfg: DictConfig, run_loggers: list[Logger]) -> Trainer:

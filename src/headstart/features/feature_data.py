@@ -26,7 +26,7 @@ class FeatureData(LightningDataModule):
     `views - 1` random crops of it; epochs take turns with them. Where features can't be written, batches hold pictures.
 
     Raises:
-        ValueError: `views` is no number from 1 up, or `verify` is unknown.
+        ValueError: `views` or `batch_size` is no number from 1 up, or `verify` is unknown.
     """
 
     def __init__(
@@ -35,14 +35,17 @@ class FeatureData(LightningDataModule):
         model: Classifier,
         folder: str | Path,
         views: int = 1,
+        batch_size: int = 256,
         verify: str = "stat",
         seed: int = 0,
     ) -> None:
         super().__init__()
         if not isinstance(views, int) or views < 1:
             raise ValueError(f"features.views={views} must be a whole number from 1 up")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"features.batch_size={batch_size} must be a whole number from 1 up")
         self.images, self.model, self.folder = images, model, Path(folder)
-        self.views, self.verify, self.seed = views, verify, seed
+        self.views, self.batch_size, self.verify, self.seed = views, batch_size, verify, seed
         self.features: dict[tuple[str, int], Tensor] = {}
         self.live = False  # after all, because features can't be written
 
@@ -66,8 +69,8 @@ class FeatureData(LightningDataModule):
         labels = self._labels("train")
         if self.model.wants_whole_set:
             return WholeSet(views, labels)
-        batch_size, trainer = self.images.batch_size, self._trainer
-        return Shuffled(views, labels, batch_size, self.seed, lambda: trainer.current_epoch, *self._place())
+        trainer = self._trainer
+        return Shuffled(views, labels, self.batch_size, self.seed, lambda: trainer.current_epoch, *self._place())
 
     def val_dataloader(self) -> Any:
         """Batches in the table's order."""
