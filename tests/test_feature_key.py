@@ -63,7 +63,7 @@ def test_another_weight_transform_or_dtype_is_another_file(samples: list[Sample]
 
 def test_another_version_of_torch_is_another_file(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(samples)
-    monkeypatch.setattr(module, "version", str.upper)
+    monkeypatch.setattr(module, "versions", dict)
     assert key(samples) != before
 
 

@@ -63,7 +63,7 @@ def test_what_a_run_leaves_behind(train: Train, capsys: pytest.CaptureFixture[st
     assert {
         f"{split}/{name}" for split in ("val", "test") for name in ("loss", "accuracy", "balanced_accuracy", "f1")
     } == (found["metrics"].keys())
-    assert found["seconds"].keys() == {"fit", "validate", "test"}
+    assert found["seconds"].keys() == {"features", "fit", "validate", "test"}
     assert found["pictures_per_second"] > 0
     assert found["best_checkpoint"] == "checkpoints/best.ckpt"
     assert len(found["classes"]) == 10

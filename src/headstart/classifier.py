@@ -54,18 +54,15 @@ class Classifier(LightningModule):
         self.recipe, self.digest = backbone.recipe, backbone.digest
         self.backbone = backbone.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         self.head = head(backbone.num_features, len(self.classes))
-        self._register_normalisation()
-        self._register_metrics()
+        self._register()
         parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
         values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
         self.save_hyperparameters(describe_model(backbone, self.classes, parts, values), logger=False)
 
-    def _register_normalisation(self) -> None:
+    def _register(self) -> None:
         for name in ("mean", "std"):
             values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1) * 255
             self.register_buffer(name, values, persistent=False)
-
-    def _register_metrics(self) -> None:
         count = len(self.classes)
         self.val_metrics = classification_metrics(count).clone(prefix="val/")
         self.test_metrics = classification_metrics(count).clone(prefix="test/")
@@ -96,8 +93,7 @@ class Classifier(LightningModule):
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        accuracy = (logits.argmax(dim=1) == labels).float().mean()
-        values = {"train/loss": loss, "train/accuracy": accuracy}
+        values = {"train/loss": loss, "train/accuracy": (logits.argmax(dim=1) == labels).float().mean()}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         return loss
 
@@ -107,8 +103,7 @@ class Classifier(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure one batch of test pictures."""
-        logits = self._measure(batch, "test", self.test_metrics)
-        self.confusion_matrix.update(logits, batch[1])
+        self.confusion_matrix.update(self._measure(batch, "test", self.test_metrics), batch[1])
 
     def on_test_start(self) -> None:
         """Forget what an earlier test counted: Lightning resets only the metrics that it logs."""

@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from headstart import loggers, reporting
 from headstart.backbones import Backbone
 from headstart.callbacks import EpochLine, History
-from headstart.callbacks.history import read_history
 from headstart.classifier import Classifier
 from headstart.data import ImageData
 from headstart.features import FeatureData
@@ -26,7 +25,7 @@ from headstart.metrics import METRICS
 from headstart.noise import quiet
 from headstart.precision import best_precision
 from headstart.sweep import refuse_several_processes
-from headstart.training import Result, fit, measure
+from headstart.training import fit, measure
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,8 @@ def train(cfg: DictConfig) -> float:
     finally:
         loggers.close(run_loggers, failed)
     if trainer.is_global_zero:
-        report(cfg, result, model.classes)
+        command = shlex.join(["python", "train.py", *HydraConfig.get().overrides.task])
+        reporting.report(Path(cfg.run_dir), result, model.classes, command)
     return result.score
 
 
@@ -143,14 +143,3 @@ def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(values, dict)
     return {str(name): value for name, value in values.items()}
-
-
-def report(cfg: DictConfig, result: Result, classes: tuple[str, ...]) -> None:
-    """Write results.json and the plots, and print the table and the last line."""
-    run_dir = Path(cfg.run_dir)
-    command = shlex.join(["python", "train.py", *HydraConfig.get().overrides.task])
-    reporting.write_results(run_dir, result, classes, command)
-    reporting.plot_history(read_history(run_dir / "metrics.csv"), run_dir / "history.png")
-    reporting.plot_confusion_matrix(result.confusion_matrix, classes, run_dir / "confusion_matrix.png")
-    reporting.print_metrics(result.metrics)
-    reporting.print_outcome(run_dir, result.metrics["test/accuracy"])

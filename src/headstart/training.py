@@ -7,6 +7,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 
 from headstart.callbacks import Stopwatch
 from headstart.classifier import Classifier
+from headstart.features import FeatureData
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def fit(model: Classifier, data: LightningDataModule, trainer: Trainer, resume_f
         best_checkpoint=best,
         metrics=metrics,
         confusion_matrix=model.confusion_matrix.compute().tolist(),
-        seconds=stopwatch.seconds,
+        seconds=({"features": data.seconds} if isinstance(data, FeatureData) else {}) | stopwatch.seconds,
         pictures_per_second=stopwatch.pictures_per_second,
     )
 

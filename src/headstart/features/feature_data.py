@@ -1,5 +1,6 @@
 """The LightningDataModule between pictures and head: features that are computed once, or the pictures themselves."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class FeatureData(LightningDataModule):
         self.images, self.model, self.folder = images, model, Path(folder)
         self.views, self.batch_size, self.verify, self.seed = views, batch_size, verify, seed
         self.features: dict[tuple[str, int], Tensor] = {}
+        self.seconds = 0.0  # that finding or computing them took
         self.live = False  # after all, because features can't be written
 
     def setup(self, stage: str | None = None) -> None:
@@ -57,9 +59,11 @@ class FeatureData(LightningDataModule):
         wanted = [(split, view) for split in splits for view in range(self.views if split == "train" else 1)]
         wanted = [name for name in wanted if getattr(self.images.pictures, name[0]) and name not in self.features]
         if wanted and not self.live:
+            started = time.perf_counter()
             paths = FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify).ensure(wanted)
             self.live = paths is None
             self.features |= {name: self._resident(read_features(path)) for name, path in (paths or {}).items()}
+            self.seconds += time.perf_counter() - started
 
     def train_dataloader(self) -> Any:
         """Every picture once an epoch, in a new order; all at once for a model that wants them so."""

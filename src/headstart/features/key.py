@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -33,12 +34,18 @@ def feature_facts(
         "digest": digest,
         "preprocessing": asdict(preprocessing),
         "precision": precision,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "view": view,
         "files": manifest(paths, verify),
         "folder": os.path.commonpath(paths),
         "pictures": len(paths),
     }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Those of the packages that matter; reading them takes longer than listing a thousand files."""
+    return {name: version(name) for name in PACKAGES}
 
 
 def feature_key(facts: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
-"""What a run leaves behind besides its checkpoints: results.json, plots, and the last lines on the terminal."""
+"""What a run leaves behind, and what it says last."""
 
-from headstart.reporting.plots import plot_confusion_matrix, plot_history
-from headstart.reporting.results import write_results
-from headstart.reporting.terminal import print_metrics, print_outcome
+from headstart.reporting.report import report
+from headstart.reporting.terminal import print_metrics
 
-__all__ = ["plot_confusion_matrix", "plot_history", "print_metrics", "print_outcome", "write_results"]
+__all__ = ["print_metrics", "report"]

@@ -27,9 +27,12 @@ def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], pat
     """Draw test pictures by true class (rows) and predicted class (columns), shaded by share of the row."""
     matrix = np.asarray(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = 2.5 + 0.45 * len(classes)
-    figure = Figure(figsize=(side, side))
-    axes = figure.subplots()
+    # In inches, for ten-point letters: room for the names on the left, and at 45 degrees below.
+    grid, longest = 0.3 + 0.45 * len(classes), 0.09 * max(map(len, classes))
+    left, bottom = 0.6 + longest, 0.6 + 0.75 * longest
+    width, height = left + grid + 0.2, bottom + grid + 0.4
+    figure = Figure(figsize=(width, height))
+    axes = figure.add_axes((left / width, bottom / height, grid / width, grid / height))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(title="test pictures", xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
@@ -37,4 +40,4 @@ def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], pat
     for row, column in np.argwhere(matrix):
         shade = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=shade, fontsize=9)
-    figure.savefig(path, dpi=100, bbox_inches="tight")
+    figure.savefig(path, dpi=100)
