@@ -70,8 +70,9 @@ class Classifier(LightningModule):
 
     def train(self, mode: bool = True) -> Self:
         """Switch the head to training or evaluation; the backbone stays in eval mode, whoever asks."""
-        super().train(mode)
-        self.backbone.eval()
+        self.training = mode
+        for part in self.children():
+            part.train(mode and part is not self.backbone)
         return self
 
     def features(self, pictures: Tensor) -> Tensor:
@@ -87,15 +88,13 @@ class Classifier(LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             return self.head(features)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Return the loss of one batch of pictures, or features, and labels."""
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any] | None:
+        """Return the mean `loss` of one batch of pictures, or features, and labels; its `hits`, and its `pictures`."""
         return self._training_loss(self(batch[0]), batch[1])
 
-    def _training_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _training_loss(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        values = {"train/loss": loss, "train/accuracy": (logits.argmax(dim=1) == labels).float().mean()}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
-        return loss
+        return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "pictures": len(labels)}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure one batch of validation pictures."""

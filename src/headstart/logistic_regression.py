@@ -54,8 +54,8 @@ class LogisticRegression(Classifier):
         parameters = list(last_layer(self.head).parameters())
         return LBFGS(parameters, max_iter=self.max_iter, tolerance_grad=1e-4, line_search_fn="strong_wolfe")
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Wait for the epoch's last batch; then solve for the head, and return the loss of all pictures."""
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any] | None:
+        """Wait for the epoch's last batch; then solve for the head, and return what came out for all pictures."""
         self.seen.append(self._of_all_devices(batch))
         if not self.trainer.is_last_batch:
             return None

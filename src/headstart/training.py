@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lightning.pytorch import LightningDataModule, Trainer
 
-from headstart.callbacks import Stopwatch
+from headstart.callbacks import Stopwatch, TrainingMeans
 from headstart.classifier import Classifier
 from headstart.features import FeatureData
 
@@ -34,7 +34,7 @@ def fit(model: Classifier, data: LightningDataModule, trainer: Trainer, resume_f
         ValueError: the checkpoint to resume from belongs to another backbone.
     """
     stopwatch = Stopwatch()
-    trainer.callbacks.append(stopwatch)  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
+    trainer.callbacks[:0] = [TrainingMeans(), stopwatch]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
     best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
     metrics = measure(model, data, trainer, best)

@@ -37,7 +37,7 @@ def feature_facts(
         "versions": versions(),
         "view": view,
         "files": manifest(paths, verify),
-        "folder": os.path.commonpath(paths),
+        "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
         "pictures": len(paths),
     }
 

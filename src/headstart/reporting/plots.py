@@ -16,11 +16,12 @@ def plot_history(rows: list[dict[str, float]], path: str | Path) -> None:
         for split in ("train", "val"):
             values = [row.get(f"{split}/{name}", np.nan) for row in rows]
             axes.plot(epochs, values, marker="o", markersize=3, label=split)
-        axes.set(title=name, xlabel="epoch")
+        axes.set_title(name, y=1.01)
+        axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})
 
 
 def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], path: str | Path) -> None:
@@ -34,10 +35,11 @@ def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], pat
     figure = Figure(figsize=(width, height))
     axes = figure.add_axes((left / width, bottom / height, grid / width, grid / height))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(title="test pictures", xlabel="predicted", ylabel="true")
+    axes.set_title("test pictures", y=1.0)
+    axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), classes)
     for row, column in np.argwhere(matrix):
         shade = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=shade, fontsize=9)
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})
