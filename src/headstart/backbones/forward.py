@@ -20,5 +20,5 @@ def compute_features(network: nn.Module, pictures: Tensor, mean: Tensor, std: Te
 
 
 def _normalised(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    pixels = pictures.to(torch.float32, memory_format=torch.channels_last, copy=True)
-    return pixels.sub_(mean).div_(std)
+    # In the order in which they were decoded, then rearranged: with channels last, a CPU subtracts ten times as slowly.
+    return (pictures - mean).div_(std).contiguous(memory_format=torch.channels_last)

@@ -23,7 +23,7 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def measure_first_pass(
-    images: ImageData, model: Classifier, trainer: Trainer, folder: Path, rounds: int, pictures: int = 256
+    images: ImageData, model: Classifier, trainer: Trainer, folder: Path, rounds: int, pictures: int = 512
 ) -> list[dict[str, float]]:
     """Pictures per second of the bare forward pass, the bare decoding and our pass, on the same pictures, in turns.
 
