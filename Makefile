@@ -5,7 +5,7 @@
 # Both choices are remembered in .venv; TORCH_BACKEND=lock goes back to the build that the lock names.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint check format lock benchmark clean
+.PHONY: help setup train test lint check format lock benchmark soak clean
 
 WINDOWS := $(filter Windows_NT,$(OS))
 BIN := .venv/$(if $(WINDOWS),Scripts,bin)
@@ -57,6 +57,9 @@ lock: .venv/made  ## Write requirements.lock from pyproject.toml; ARGS=--upgrade
 
 benchmark: .venv/ready  ## Measure what the feature cache is worth; ARGS="data=folder data.root=PATH" on your pictures
 	$(BIN)/python scripts/benchmark.py $(ARGS)
+
+soak: .venv/ready  ## Kill short runs KILLS=200 times at random moments, go on with them, and compare: 15 minutes
+	$(BIN)/python scripts/soak.py kills=$(or $(KILLS),200) $(ARGS)
 
 clean:  ## Remove .venv and the tools' caches, never data/ or logs/
 	rm -rf .venv .pytest_cache .ruff_cache

@@ -45,8 +45,9 @@ def main(arguments: list[str]) -> None:
 
 def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     """Everything, in the order in which it is best watched: the shortest first."""
-    from headstart.main import check, make_data, make_model, make_trainer, quiet
+    from headstart.assembly import check, make_data, make_model, make_trainer
     from headstart.memory import reuse_freed_memory
+    from headstart.noise import quiet
 
     quiet()
     cfg = composed(overrides, scratch)
@@ -67,8 +68,8 @@ def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
 
 def head_epochs(overrides: list[str], scratch: Path) -> dict[str, float]:
     """Seconds of a head epoch in a fit with all its loggers and callbacks, and of the same in a bare loop."""
+    from headstart.assembly import make_data, make_features, make_model, make_trainer
     from headstart.benchmark.head_epoch import bare_epoch, lightning_epoch
-    from headstart.main import make_data, make_features, make_model, make_trainer
 
     scratch.mkdir()
     shared = [f"features.dir={scratch.parent / 'features'}", f"data.passed_dir={scratch.parent / 'checked'}"]

@@ -13,15 +13,15 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from headstart.assembly import check, hyperparameters
 from headstart.backbones import Backbone
 from headstart.data import ImageData
-from headstart.main import check, hyperparameters
 from headstart.precision import best_precision
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 COUNTS = {
-    ".": 1, "backbone": 10, "callbacks": 4, "data": 2, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
+    ".": 1, "backbone": 10, "callbacks": 5, "data": 2, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
     "solver": 2, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
@@ -76,7 +76,7 @@ def test_heads(name: str) -> None:
 def test_callbacks(name: str) -> None:
     callbacks = instantiate(composed(f"callbacks={name}").callbacks)
     assert all(isinstance(callback, Callback) for callback in callbacks.values())
-    assert len(callbacks) == {"none": 0, "default": 2}.get(name, 1)
+    assert len(callbacks) == {"none": 0, "default": 3}.get(name, 1)
 
 
 @pytest.mark.parametrize("name", chosen("logger"))

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from headstart.data.decode import read_picture
+from headstart.data.decode import BrokenPictureError, read_picture
 
 HEIGHT, WIDTH = 48, 64
 
@@ -122,3 +122,23 @@ def test_broken_files_are_named_in_one_line(tmp_path: Path, name: str) -> None:
 def test_a_vanished_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gone\.jpg can't be decoded"):
         read_picture(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize("ending", ["jpeg", "png", "webp", "bmp", "gif", "tiff"])
+def test_half_a_picture_is_never_filled_up(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "picture"
+    picture().save(path, ending)
+    content, whole = path.read_bytes(), read_picture(path)
+    for length in range(0, len(content), len(content) // 30):
+        path.write_bytes(content[:length])
+        try:
+            assert torch.equal(read_picture(path), whole)  # only what comes after the picture was cut off
+        except ValueError:
+            continue
+
+
+def test_whatever_a_decoder_raises_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture().save(tmp_path / "odd.png")
+    monkeypatch.setattr(Image, "open", lambda _: {}["no such key"])
+    with pytest.raises(BrokenPictureError, match=r"odd\.png can't be decoded \('no such key'\)"):
+        read_picture(tmp_path / "odd.png")

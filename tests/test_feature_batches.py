@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from headstart.data.order import EpochBatches, Order
 from headstart.features.feature_batches import InOrder, Shuffled, WholeSet
 
 COUNT = 10
@@ -8,8 +9,8 @@ LABELS = torch.arange(COUNT)
 VIEWS = [LABELS.float().view(-1, 1), -LABELS.float().view(-1, 1)]
 
 
-def shuffled(epoch: int, seed: int = 0, views: int = 1, **place: int) -> Shuffled:
-    return Shuffled(VIEWS[:views], LABELS, 4, seed, lambda: epoch, **place)
+def shuffled(epoch: int, seed: int = 0, views: int = 1, done: int = 0, **device: int) -> Shuffled:
+    return Shuffled(VIEWS[:views], LABELS, Order(COUNT, 4, seed, **device), lambda: (epoch, done))
 
 
 def labels_of(batches: Shuffled | InOrder) -> list[int]:
@@ -32,6 +33,18 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
     assert labels_of(shuffled(4)) != first
     assert labels_of(shuffled(3, seed=1)) != first
     assert labels_of(shuffled(3, seed=1)) != labels_of(shuffled(4))
+
+
+def test_an_epoch_goes_on_behind_the_batches_that_are_done() -> None:
+    assert labels_of(shuffled(3, done=1)) == labels_of(shuffled(3))[4:]
+    assert len(shuffled(3, done=1)) == 3  # of the whole epoch: Lightning counts those that are done, too
+
+
+def test_live_batches_take_the_same_order_and_number_the_draws() -> None:
+    batches = EpochBatches(Order(COUNT, 4, 7), lambda: (2, 1))
+    rows = [row for batch in batches for row in batch]
+    assert [row - 2 * COUNT for row in rows] == labels_of(shuffled(2, seed=7, done=1))
+    assert len(batches) == 3
 
 
 def test_epochs_take_turns_with_the_views() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import wandb as library
 
-from headstart.loggers import wandb
+from headstart.loggers import close, log_hyperparameters, wandb
 
 pytestmark = pytest.mark.usefixtures("nobody")
 
@@ -46,16 +46,31 @@ def test_no_network_means_offline(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     with caplog.at_level(logging.INFO, "headstart"):
         assert starts_offline()
-    assert "no connection to 127.0.0.1" in caplog.text
+    assert "no answer from 127.0.0.1" in caplog.text
     assert "0123456789" not in caplog.text
 
 
 def test_a_key_and_a_network_mean_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        logger = wandb("logs/runs/1", sweep_dir="logs/sweeps/1", project="headstart")
+    monkeypatch.setattr("headstart.loggers.answers", lambda *_: True)
+    logger = wandb("logs/runs/1", sweep_dir="logs/sweeps/1", project="headstart")
     assert logger._wandb_init["mode"] is None  # W&B's own default
+
+
+def test_a_server_that_refuses_after_all_means_offline_under_the_same_id(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setattr("headstart.loggers.answers", lambda *_: True)
+    logger = wandb("logs/runs/1", sweep_dir="logs/sweeps/1", project="headstart", timeout=0.2)
+    with caplog.at_level(logging.INFO, "headstart"):
+        log_hyperparameters([logger], {"seed": 1})
+    close([logger], failed=False)
+    assert "the run could not be opened" in caplog.text
+    assert "0123456789" not in caplog.text
+    (stored,) = Path("logs/runs/1").glob("wandb/offline-run-*/*.wandb")
+    assert b"seed" in stored.read_bytes()
+    assert len(list(Path("logs/runs/1").glob(f"wandb/*run-*-{logger.version}"))) == 2  # both tries
 
 
 def test_the_next_job_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:

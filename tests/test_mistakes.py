@@ -28,7 +28,10 @@ MISTAKES = [
     (["backbone=torchvision", "backbone.name=resnet19"], "resnet18"),
     (["backbone=torchvision", "backbone.name=resnet18", "backbone.weights=IMAGENET"], "IMAGENET1K_V1"),
     (["trainer.max_epochs"], "missing EQUAL"),
-    (["resume=logs/runs/nowhere"], "there is nothing to resume in logs/runs/nowhere"),
+    (["resume=logs/runs/nowhere"], "logs/runs/nowhere is not the folder of a run"),
+    (["resume=latest"], "resume=latest: there is nothing in logs/runs yet"),
+    (["-m", "resume=logs/sweeps/nowhere"], "logs/sweeps/nowhere is not the folder of a sweep"),
+    (["callbacks.last_checkpoint.keep=0"], "keep=0 (callbacks.last_checkpoint): give numbers above 0"),
     (["-m", "head=linear,nosuch"], "there is no head=nosuch; there are linear, mlp"),
 ]
 

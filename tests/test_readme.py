@@ -28,12 +28,12 @@ def test_every_train_command_composes(command: str, workdir: Path) -> None:
     arguments = [argument for argument in shlex.split(command) if argument not in ("-m", "--help")]
     for argument in arguments:
         if argument.startswith("resume="):  # a run to go on with
-            run_dir = workdir / argument.removeprefix("resume=")
-            (run_dir / "checkpoints").mkdir(parents=True)
-            (run_dir / "checkpoints" / "last.ckpt").touch()
-            (run_dir / ".hydra").mkdir()
-            (run_dir / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
-    arguments = [a for a in imply_solver(expand_resume(arguments)) if not a.startswith("hydra.run.dir")]
+            folder = workdir / argument.removeprefix("resume=").replace("latest", "logs/runs/some")
+            (folder / ".hydra").mkdir(parents=True)
+            (folder / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
+            if "sweeps" in argument:
+                (folder / "multirun.yaml").write_text("hydra: {overrides: {task: [seed=1]}}")
+    arguments = [a for a in imply_solver(expand_resume(arguments)) if not a.startswith(("hydra.", "-m"))]
     # Of a sweep, the first job: `head=linear,mlp` is `head=linear`. The cosine head is for the reader to write.
     first = [re.sub(r"^([^=]+=[^,\[]+),.*", r"\1", argument) for argument in arguments]
     first = [argument for argument in first if argument != "head=cosine" and not argument.startswith("head.scale=")]

@@ -4,6 +4,7 @@ A frozen backbone's weights are where they came from, so a small checkpoint name
 refused when they have changed. Everything is of plain types, for `torch.load(weights_only=True)`.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from torch import nn
 
 from headstart.backbones import Backbone
 from headstart.recipes import Recipe, describe, follow
+
+log = logging.getLogger(__name__)
 
 PREFIX = "backbone."
 OPTIMIZERS = ("torch.optim", "timm.optim", "timm.scheduler", "headstart")
@@ -43,6 +46,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or "digest" not in checkpoint.get("hyper_parameters", {}):
         raise ValueError(f"{path} is not a checkpoint of a headstart classifier")
     return checkpoint
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint in `folder` to go on from: the newest that can be read; what is skipped is said.
+
+    `best.ckpt` is from the middle of an epoch's end, where nothing goes on exactly: it is taken only if the others
+    are damaged, and not for the want of any, when a run has been going for seconds.
+    """
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name != "best.ckpt", path.stat().st_mtime_ns))
+    for path in reversed(found if len(found) > 1 else []):
+        try:
+            read_checkpoint(path)
+        except ValueError as error:
+            log.warning(f"skipping a checkpoint: {error}")
+        else:
+            return path
+    return None
 
 
 def rebuild(make_model: Callable[..., nn.Module], checkpoint: dict[str, Any]) -> Any:

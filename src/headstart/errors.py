@@ -22,6 +22,7 @@ PACKAGE_DIR = Path(__file__).parent
 PROJECT_DIR = PACKAGE_DIR.parents[1]
 CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
+FOR_USERS = ("MisconfigurationException", "BrokenPictureError")  # by name, as importing them would import torch
 
 
 @contextmanager
@@ -33,10 +34,13 @@ def readable_errors() -> Iterator[None]:
     os.environ[FULL_ERROR] = "1"  # Hydra hands errors over to us instead of printing them
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit(130)  # before there was anything to lose
     except Exception as error:
         message = explain(error)
         if message is None:
             raise
+        traceback.clear_frames(error.__traceback__)  # DataLoaders end their workers once nothing holds them
         sys.exit(f"error: {message}")
     finally:
         del os.environ[FULL_ERROR]
@@ -61,8 +65,11 @@ def explain(error: BaseException) -> str | None:
 
 
 def _is_meant_for_users(error: BaseException) -> bool:
-    """Our own ValueErrors are; one that comes out of a library's depth is a bug. Lightning marks its own."""
-    if type(error).__name__ == "MisconfigurationException":
+    """Our own ValueErrors are; one that comes out of a library's depth is a bug.
+
+    Lightning marks its own, and those about pictures come out of a DataLoader's depth when a worker raised them.
+    """
+    if type(error).__name__ in FOR_USERS:
         return True
     frames = traceback.extract_tb(error.__traceback__)
     origin = Path(frames[-1].filename) if frames else Path()

@@ -3,7 +3,7 @@
 import logging
 import os
 import re
-import socket
+import secrets
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +12,11 @@ from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-CONNECT_TIMEOUT = 3.0  # seconds; W&B's own would hold a run up for minutes
+from headstart.network import answers
+
+WHOLE_RUN = 5  # a run is opened, and closed, with a handful of answers
+# W&B's error reports, and its question who is logged in, wait for a silent server in their own time: 10 s each or more.
+UNHURRIED = {"WANDB_ERROR_REPORTING": "false", "WANDB__DISABLE_VIEWER": "true"}
 
 log = logging.getLogger(__name__)
 
@@ -22,47 +26,54 @@ def tensorboard(run_dir: str) -> TensorBoardLogger:
     return TensorBoardLogger(run_dir, name="tensorboard", version="", default_hp_metric=False)
 
 
-def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None) -> WandbLogger:
+def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None, timeout: float = 1.0) -> WandbLogger:
     """One W&B run for `run_dir`, grouped by sweep; offline when there is no API key or no network.
 
+    `timeout` in seconds is for the server's first answer; opening and closing the run may take five times as long.
     A run that is resumed in its folder goes on under its old id.
     """
+    for name, value in UNHURRIED.items():
+        os.environ.setdefault(name, value)
     import wandb as library  # a second, only for those who use it
 
-    reason = _why_offline(library)
+    reason = _why_offline(library, timeout)
     if reason:
-        runs = f"{os.path.relpath(run_dir)}/wandb/offline-run-*"
-        log.info(f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {runs}")
+        _log_offline(reason, run_dir)
     Path(run_dir).mkdir(parents=True, exist_ok=True)
     in_sweep = Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
     run_id = _earlier_id(Path(run_dir))
+    patience = WHOLE_RUN * timeout
     return WandbLogger(
         name="_".join(Path(run_dir).parts[-2:]) if in_sweep else Path(run_dir).name,
         save_dir=run_dir,
         project=project,
         entity=entity,
         group=Path(sweep_dir).name if in_sweep else None,
-        id=run_id,
+        id=run_id or secrets.token_hex(4),  # chosen here, so that a second try has the same
         resume="allow" if run_id else None,
         # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
         mode="offline" if reason else None,
-        settings=library.Settings(silent=reason is not None),
+        settings=library.Settings(
+            silent=reason is not None, init_timeout=patience, finish_timeout=patience, finish_timeout_raises=True
+        ),
     )
 
 
-def _why_offline(library: Any) -> str | None:
+def _log_offline(reason: str, run_dir: str) -> None:
+    runs = f"{os.path.relpath(run_dir)}/wandb/offline-run-*"
+    log.info(f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {runs}")
+
+
+def _why_offline(library: Any, timeout: float) -> str | None:
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online":
         return None if mode == "disabled" else f"WANDB_MODE={mode}"
     if not library.login(prompt=False, verify=False):
         return "no API key"
-    server = urlsplit(library.setup().settings.base_url)
-    port = server.port or {"http": 80}.get(server.scheme, 443)
-    try:
-        socket.create_connection((server.hostname, port), timeout=CONNECT_TIMEOUT).close()
-    except OSError:
-        return f"no connection to {server.hostname}"
-    return None
+    server = library.setup().settings.base_url
+    if answers(f"{server}/graphql", timeout):
+        return None
+    return f"no answer from {urlsplit(server).hostname} within {timeout:g} s"
 
 
 def _earlier_id(run_dir: Path) -> str | None:
@@ -75,7 +86,22 @@ def _earlier_id(run_dir: Path) -> str | None:
 def log_hyperparameters(loggers: Iterable[Logger], hyperparameters: dict[str, Any]) -> None:
     """Hand all hyperparameters to every logger, flattened to `data/batch_size` and the like."""
     for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            _open(logger)
         logger.log_hyperparams(hyperparameters)
+
+
+def _open(logger: WandbLogger) -> None:
+    """Begin the W&B run, offline when the server doesn't let us after all."""
+    import wandb as library
+
+    try:
+        _ = logger.experiment
+    except library.Error as error:
+        _log_offline(f"the run could not be opened ({str(error).splitlines()[0]})", str(logger.save_dir))
+        library.teardown()  # it would keep the run's id for the run that failed
+        logger._wandb_init |= {"mode": "offline", "settings": library.Settings(silent=True)}
+        _ = logger.experiment
 
 
 def close(loggers: Iterable[Logger], failed: bool) -> None:
@@ -83,7 +109,12 @@ def close(loggers: Iterable[Logger], failed: bool) -> None:
     for logger in loggers:
         logger.finalize("failed" if failed else "success")
     if "wandb" in sys.modules and (run := sys.modules["wandb"].run):
-        run.finish(exit_code=int(failed))
+        try:
+            run.finish(exit_code=int(failed))
+        except TimeoutError:
+            folder = os.path.relpath(Path(run.dir).parent)
+            rest = f"all data is on disk; upload it with: wandb sync --no-skip-online {folder}"
+            log.info(f"W&B: the server stopped answering, but {rest}")
 
 
 def log_score(loggers: Iterable[Logger], score: float, step: int) -> None:

@@ -1,29 +1,29 @@
-"""The Hydra boundary: a config in, objects out, one score back. No other file knows the config."""
+"""The Hydra boundary: a config in, one score back."""
 
 import logging
 import shlex
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch import seed_everything
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from headstart import loggers, reporting
-from headstart.backbones import Backbone
-from headstart.callbacks import EpochLine, History
+from headstart.assembly import check, hyperparameters, make_data, make_features, make_model, make_trainer
+from headstart.callbacks import FiniteLoss, StopOnSignal
+from headstart.checkpoints import newest_checkpoint
 from headstart.classifier import Classifier
-from headstart.data import ImageData
-from headstart.features import FeatureData
 from headstart.memory import reuse_freed_memory
-from headstart.metrics import METRICS
 from headstart.noise import quiet
-from headstart.precision import best_precision
+from headstart.paths import short
+from headstart.resume import KEY as RESUME
+from headstart.signals import Interrupted, StopRequest
 from headstart.sweep import refuse_several_processes
 from headstart.training import fit, measure
 
@@ -34,28 +34,65 @@ def train(cfg: DictConfig) -> float:
     """Train what the config describes, leave everything in `cfg.run_dir`, and return the score."""
     if getattr(rank_zero_only, "rank", 0):
         logging.disable(logging.INFO)  # one process speaks for all
+    request = StopRequest()
+    request.listen()
     quiet()
     reuse_freed_memory()
     check(cfg)
-    seed_everything(cfg.seed, workers=True, verbose=False)
-    data = make_data(cfg)
-    model = make_model(cfg, data)
-    run_loggers = list(instantiate(cfg.logger).values())
-    failed = True
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    overrides = [override for override in HydraConfig.get().overrides.task if not override.startswith(RESUME)]
+    command = shlex.join(["python", "train.py", *overrides])
+    earlier = reporting.finished_score(cfg.run_dir, command) if in_sweep and cfg.resume else None
+    if earlier is not None:
+        log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
+        return earlier
     try:
-        trainer = make_trainer(cfg, run_loggers)
+        return fit_and_report(cfg, request, command)
+    except BaseException:  # a signal in the middle of something can come out as anything, a SystemExit of 0 above all
+        if request.signum is None:
+            raise
+        if not getattr(rank_zero_only, "rank", 0):
+            reporting.write_interrupted(cfg.run_dir, request.signum, *request.place, command)
+            folder = short(cfg.sweep_dir if in_sweep else cfg.run_dir)
+            log.warning(f"interrupted: go on with python train.py {'-m ' * in_sweep}{RESUME}{folder}")
+        raise Interrupted(request.signum) from None
+
+
+def fit_and_report(cfg: DictConfig, request: StopRequest, command: str) -> float:
+    """Make the objects, fit, and leave what came of it; raises Interrupted when a signal came."""
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    images = make_data(cfg)
+    model = make_model(cfg, images)
+    data = make_features(cfg, images, model)
+    run_loggers = list(instantiate(cfg.logger).values())
+    with closed_at_the_end(run_loggers):
+        trainer = make_trainer(cfg, run_loggers, (StopOnSignal(request), FiniteLoss(data.files_of_batch)))
         refuse_several_processes(trainer, HydraConfig.get().mode)
         loggers.log_hyperparameters(trainer.loggers, hyperparameters(cfg))
-        last_checkpoint = f"{cfg.resume}/checkpoints/last.ckpt" if cfg.resume else None
-        result = fit(model, make_features(cfg, data, model), trainer, last_checkpoint)
+        result = fit(model, data, trainer, checkpoint_to_resume(cfg))
         loggers.log_score(trainer.loggers, result.score, trainer.global_step)
+    if trainer.is_global_zero:
+        reporting.report(Path(cfg.run_dir), result, model.classes, command)
+    return result.score
+
+
+@contextmanager
+def closed_at_the_end(run_loggers: list[Logger]) -> Iterator[None]:
+    """Close the loggers however it ends, and tell them how."""
+    failed = True
+    try:
+        yield
         failed = False
     finally:
         loggers.close(run_loggers, failed)
-    if trainer.is_global_zero:
-        command = shlex.join(["python", "train.py", *HydraConfig.get().overrides.task])
-        reporting.report(Path(cfg.run_dir), result, model.classes, command)
-    return result.score
+
+
+def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
+    """Where `resume=` goes on from: the run's newest checkpoint; None is the beginning."""
+    checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
+    if cfg.resume:
+        log.info(f"resuming from {short(checkpoint) if checkpoint else 'the beginning: nothing was saved yet'}")
+    return checkpoint
 
 
 def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
@@ -73,73 +110,3 @@ def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
     metrics = measure(model, make_features(cfg, data, model), make_trainer(cfg, []), splits=("test",))
     reporting.print_metrics(metrics)
     return metrics
-
-
-def check(cfg: DictConfig) -> None:
-    """Find what can't work before anything is loaded; raises ValueError."""
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ValueError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
-    monitors = [f"val/{name}" for name in METRICS]
-    if cfg.monitor not in monitors or cfg.mode not in ("min", "max"):
-        raise ValueError(f"monitor={cfg.monitor} mode={cfg.mode}: choose one of {', '.join(monitors)}, with min or max")
-    if cfg.features.cache not in ("auto", True, False):
-        raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
-    if cfg.features.cache is True and cfg.data.augment:
-        raise ValueError(
-            "data.augment=true draws new crops every epoch, features.cache=true can't: try features.views=4"
-        )
-
-
-def make_data(cfg: DictConfig) -> ImageData:
-    """Find and check the pictures."""
-    data: ImageData = instantiate(cfg.data)
-    data.setup()
-    log.info(f"data: {data.pictures}")
-    return data
-
-
-def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
-    """Load the backbone and put a new head on it; the data takes its preprocessing from there."""
-    backbone = load_backbone(OmegaConf.to_yaml(cfg.backbone, resolve=True))
-    data.preprocessing = backbone.preprocessing
-    model: Classifier = instantiate(cfg.model)(backbone=backbone, head=instantiate(cfg.head), classes=data.classes)
-    frozen, trained = (sum(p.numel() for p in part.parameters()) for part in (model.backbone, model.head))
-    log.info(f"model: {frozen:,} frozen weights in the backbone, {trained:,} trained ones in the head")
-    return model
-
-
-@lru_cache(maxsize=1)
-def load_backbone(description: str) -> Backbone:
-    """Build what `conf/backbone` describes; the jobs of a sweep share it, as it is frozen."""
-    return instantiate(OmegaConf.create(description))
-
-
-def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageData | FeatureData:
-    """Put the feature cache between pictures and head, unless every epoch shall see the pictures anew."""
-    if cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment):
-        return data
-    options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
-    return FeatureData(data, model, cfg.features.dir, seed=cfg.seed, **options)
-
-
-def make_trainer(cfg: DictConfig, run_loggers: list[Logger]) -> Trainer:
-    """Build the Trainer with the chosen callbacks and loggers, in the precision that suits the hardware."""
-    callbacks = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
-    precision = best_precision(cfg.trainer.accelerator) if cfg.trainer.precision == "auto" else cfg.trainer.precision
-    trainer: Trainer = instantiate(cfg.trainer)(
-        callbacks=[*callbacks, History(cfg.run_dir), EpochLine()],
-        logger=run_loggers or False,
-        precision=precision,
-        default_root_dir=cfg.run_dir,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-    )
-    log.info(f"trainer: {trainer.accelerator.__class__.__name__}, {trainer.num_devices} device(s), {precision}")
-    return trainer
-
-
-def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """All that a run can be told, as plain values."""
-    values = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(values, dict)
-    return {str(name): value for name, value in values.items()}

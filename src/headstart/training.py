@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from headstart.callbacks import Stopwatch, TrainingMeans
 from headstart.classifier import Classifier
+from headstart.data import ImageData
 from headstart.features import FeatureData
 
 
@@ -25,9 +28,12 @@ class Result:
     confusion_matrix: list[list[int]]
     seconds: dict[str, float]
     pictures_per_second: float
+    skipped_pictures: int = 0
 
 
-def fit(model: Classifier, data: LightningDataModule, trainer: Trainer, resume_from: str | None = None) -> Result:
+def fit(
+    model: Classifier, data: LightningDataModule, trainer: Trainer, resume_from: str | Path | None = None
+) -> Result:
     """Train `model` (from the checkpoint `resume_from` on, if given), and measure the best of it.
 
     Raises:
@@ -36,7 +42,8 @@ def fit(model: Classifier, data: LightningDataModule, trainer: Trainer, resume_f
     stopwatch = Stopwatch()
     trainer.callbacks[:0] = [TrainingMeans(), stopwatch]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
-    best = getattr(trainer.checkpoint_callback, "best_model_path", "") or None
+    kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    best = (kept[0].best_model_path if kept else "") or None
     metrics = measure(model, data, trainer, best)
     return Result(
         score=metrics[model.monitor],
@@ -46,7 +53,13 @@ def fit(model: Classifier, data: LightningDataModule, trainer: Trainer, resume_f
         confusion_matrix=model.confusion_matrix.compute().tolist(),
         seconds=({"features": data.seconds} if isinstance(data, FeatureData) else {}) | stopwatch.seconds,
         pictures_per_second=stopwatch.pictures_per_second,
+        skipped_pictures=_skipped(data),
     )
+
+
+def _skipped(data: LightningDataModule) -> int:
+    images = data.images if isinstance(data, FeatureData) else data
+    return images.pictures.skipped if isinstance(images, ImageData) and images.pictures else 0
 
 
 def measure(

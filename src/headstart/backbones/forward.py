@@ -1,22 +1,60 @@
 """From uint8 pictures to features: the one road that training, feature cache, evaluation and prediction take."""
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
 # On a CPU, larger batches gain nothing, and ask for new memory at every layer where `reuse_freed_memory` can't help:
 # 64 pictures at a time were half as fast as 8 then, with float32 on EfficientNet-Lite0; with its help, 16 are best.
 CPU_CHUNK = 16
+HALVINGS = 4
+
+log = logging.getLogger(__name__)
+_that_fit: dict[torch.device, int] = {}  # so many pictures at once, where more were too many for the memory
 
 
 @torch.no_grad()
 def compute_features(network: nn.Module, pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width].
 
-    `mean` and `std` [1, 3, 1, 1] are for pixels in [0, 255].
+    `mean` and `std` [1, 3, 1, 1] are for pixels in [0, 255]. Where the memory is too small for all at once, they go
+    through in smaller parts, which come to the same features: a frozen network knows nothing of batches.
+
+    Raises:
+        ValueError: a sixteenth of them is still too much.
     """
-    chunks = pictures.split(CPU_CHUNK) if pictures.device.type == "cpu" else [pictures]
-    features = [network(_normalised(chunk, mean, std)).float() for chunk in chunks]
-    return torch.cat(features) if len(features) > 1 else features[0]
+    device = pictures.device
+    wanted = CPU_CHUNK if device.type == "cpu" else len(pictures)
+    size = min(wanted, _that_fit.get(device, wanted))
+    while (features := _in_parts(network, pictures.split(size), mean, std)) is None:
+        if size == 1 or size * 2**HALVINGS <= wanted:
+            raise ValueError(
+                f"the memory of {device} is too small for {size} pictures at once: lower data.batch_size, choose a "
+                "smaller backbone, or let others end that use the device"
+            )
+        size = size // 2
+    if size < min(wanted, _that_fit.get(device, wanted)):
+        _that_fit[device] = size
+        log.warning(f"the memory of {device} is small: {size} pictures at a time now, with the same results")
+    return features
+
+
+def _in_parts(network: nn.Module, parts: tuple[Tensor, ...], mean: Tensor, std: Tensor) -> Tensor | None:
+    """All features, or None when the memory was too small; nothing is held on to then."""
+    try:
+        features = [network(_normalised(part, mean, std)).float() for part in parts]
+        return torch.cat(features) if len(features) > 1 else features[0]
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+    if parts[0].device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _normalised(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:

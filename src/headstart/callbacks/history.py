@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import IO
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -18,29 +19,33 @@ class History(Callback):
         self._last_epoch = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start a new file, or keep the rows up to the step that is resumed from."""
+        """Start a new file, or keep the rows of the epochs before the one that is gone on with."""
         if trainer.is_global_zero:
-            rows = [row for row in read_history(self.path) if row["step"] <= trainer.global_step]
-            self.path.unlink(missing_ok=True)
-            for row in rows:
-                self._append(row)
+            rows = [row for row in read_history(self.path) if row["epoch"] < trainer.current_epoch]
+            part = self.path.with_suffix(".part")  # a kill in between leaves the old file
+            with part.open("w", newline="") as file:
+                for row in rows:
+                    _write(file, row, header=file.tell() == 0)
+            part.replace(self.path) if rows else self.path.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             self._last_epoch = int(rows[-1]["epoch"]) if rows else -1
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Append this epoch's row; Lightning has validated by now."""
-        # Resumed from the checkpoint at an epoch's end, Lightning ends that epoch once more, with nothing trained.
+        # Resumed from best.ckpt, for want of a better, Lightning ends that epoch once more, with nothing trained.
         if trainer.is_global_zero and trainer.current_epoch > self._last_epoch:
             metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            self._append({"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr, **metrics})
+            row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr, **metrics}
+            with self.path.open("a", newline="") as file:
+                _write(file, row, header=file.tell() == 0)
 
-    def _append(self, row: dict[str, float]) -> None:
-        is_new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+
+def _write(file: IO[str], row: dict[str, float], header: bool) -> None:
+    writer = csv.DictWriter(file, fieldnames=list(row))
+    if header:
+        writer.writeheader()
+    writer.writerow(row)
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

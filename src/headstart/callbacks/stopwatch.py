@@ -42,6 +42,18 @@ class Stopwatch(Callback):
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self.pictures += len(batch[1]) * trainer.world_size
 
+    def state_dict(self) -> dict[str, float]:
+        """What a run that goes on counts on from: its time of fitting so far, and the pictures."""
+        return {
+            "seconds": self.seconds.get("fit", 0.0) + time.perf_counter() - self._started,
+            "pictures": self.pictures,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Count on, where nothing has been counted yet."""
+        if "fit" not in self.seconds:
+            self.seconds["fit"], self.pictures = state_dict["seconds"], int(state_dict["pictures"])
+
     @property
     def pictures_per_second(self) -> float:
         """Training and validation pictures per second of fitting."""

@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+KEY = "training_means"
+
 
 class TrainingMeans(Callback):
     """Logs `train/loss` and `train/accuracy`, each picture weighing the same, over all devices.
@@ -28,6 +30,20 @@ class TrainingMeans(Callback):
             loss, hits, pictures = outputs["loss"].detach(), outputs["hits"], outputs["pictures"]
             sums = torch.stack([loss.float() * pictures, hits.float(), torch.full_like(loss, pictures).float()])
             self.sums = sums if self.sums is None else self.sums + sums
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep every device's sums: in the middle of an epoch, they are all that is known of its first half."""
+        if self.sums is not None:
+            sums = trainer.strategy.all_gather(self.sums)
+            checkpoint[KEY] = sums.view(-1, 3).cpu()
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with them; the first device takes all, when there are more or fewer devices now."""
+        rows = checkpoint.get(KEY)
+        if rows is not None:
+            if len(rows) != trainer.world_size:
+                rows = torch.stack([rows.sum(dim=0), *[torch.zeros(3)] * (trainer.world_size - 1)])
+            self.sums = rows[trainer.global_rank].to(trainer.strategy.root_device)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log them, and start anew."""

@@ -1,6 +1,5 @@
 """From a file to an upright RGB picture, whatever it was saved as."""
 
-import warnings
 from io import BytesIO
 from pathlib import Path
 
@@ -13,8 +12,18 @@ from torchvision.io import ImageReadMode, decode_jpeg
 JPEG_MAGIC = b"\xff\xd8\xff"
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
 
+Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, which may be a higher one than Pillow's
 
-def read_picture(path: str | Path) -> Tensor:
+
+class BrokenPictureError(ValueError):
+    """A file that is no picture, or too large a one; the message is one line that names it."""
+
+    def __init__(self, message: str) -> None:
+        # A DataLoader's worker hands an error over as a whole traceback, which ends in the error's name and message.
+        super().__init__(message.rsplit(f"{type(self).__name__}: ", maxsplit=1)[-1].rstrip())
+
+
+def read_picture(path: str | Path, max_pixels: int | None = None) -> Tensor:
     """Read a picture as uint8 [3, height, width], turned as its EXIF orientation says.
 
     JPEG goes through torchvision's decoder, which is twice as fast as Pillow's here; everything else goes
@@ -22,15 +31,23 @@ def read_picture(path: str | Path) -> Tensor:
     animation the first frame is taken. The content decides, not the file's ending.
 
     Raises:
-        ValueError: the file can't be read or decoded; the message names it.
+        BrokenPictureError: the file can't be read or decoded, or its header speaks of more than `max_pixels` pixels.
     """
     try:
         content = Path(path).read_bytes()
-        if content.startswith(JPEG_MAGIC):
-            return _decode_jpeg(content)
-        return _decode_with_pillow(content)
-    except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} can't be decoded ({_reason(error)})") from error
+        if not content:
+            raise ValueError("the file is empty")
+        pixels = 0 if max_pixels is None else _pixels_by_header(content)
+        if max_pixels is None or pixels <= max_pixels:
+            return _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(content)
+    except Exception as error:  # a decoder that is led astray by a broken file raises whatever comes up there
+        raise BrokenPictureError(f"{path} can't be decoded ({_reason(error)})") from error
+    raise BrokenPictureError(f"{path} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
+
+
+def _pixels_by_header(content: bytes) -> int:
+    with Image.open(BytesIO(content)) as image:  # which decodes nothing yet
+        return image.width * image.height
 
 
 def _decode_jpeg(content: bytes) -> Tensor:
@@ -41,12 +58,9 @@ def _decode_jpeg(content: bytes) -> Tensor:
 
 
 def _decode_with_pillow(content: bytes) -> Tensor:
-    with warnings.catch_warnings():
-        # Pillow warns at half the size at which it refuses; large pictures are welcome, bombs are refused.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(BytesIO(content)) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
+    with Image.open(BytesIO(content)) as image:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
     pixels = np.asarray(_to_rgb(upright))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
@@ -62,7 +76,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    """Say it in a few words: torchvision puts its source file in front, Pillow the address of a buffer."""
+    """Say it in a few words: torchvision puts its source file in front, the system the path, Pillow an address."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not a picture in a format that Pillow knows"
-    return str(error).rsplit(", ", maxsplit=1)[-1]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error).rsplit(", ", maxsplit=1)[-1] or type(error).__name__

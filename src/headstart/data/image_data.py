@@ -1,29 +1,35 @@
 """The LightningDataModule: tables of pictures in, batches of uint8 pictures and labels out."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
-from headstart.data.check import check_pictures
+from headstart.data.check import MAX_PIXELS, check_pictures, leave_out
 from headstart.data.cores import usable_cores
+from headstart.data.order import EpochBatches, Order, place_of
 from headstart.data.picture_dataset import PictureDataset
 from headstart.data.sources import PictureSet
+from headstart.signals import end_workers_at_exit, ignore_signals
 
 MAX_AUTO_WORKERS = 8
+ON_ERROR = ("raise", "skip")
 
 
 class ImageData(LightningDataModule):
     """Pictures in batches of (uint8 [batch, 3, crop, crop], labels int64 [batch]).
 
-    `find` returns the table of pictures; it is called once, by `setup`. `preprocessing` is the backbone's
-    and has to be set before the first loader is asked for. `num_workers="auto"` takes none on a CPU, where they
-    would fight with the backbone for the cores: all of them decode a batch, then all compute. Beside another device
-    it takes one for each core that this process may use, eight at most. `augment` gives every training picture a
-    new random crop each time. `passed_dir` is where sets of files that were checked are remembered.
+    `find` returns the table of pictures; it is called once, by `setup`. `preprocessing` is the backbone's and has to be
+    set before the first loader is asked for; `seed` decides the order of training. `num_workers="auto"` takes none on
+    a CPU, where they would fight with the backbone for the cores: all of them decode a batch, then all compute. Beside
+    another device it takes one for each core that this process may use, eight at most. `augment` gives every training
+    picture a new random crop each time. `on_error="raise"` refuses pictures that are broken, or larger than
+    `max_pixels`; `skip` leaves them out. `passed_dir` is where sets of files that were checked are remembered.
     """
 
     def __init__(
@@ -32,6 +38,8 @@ class ImageData(LightningDataModule):
         batch_size: int = 64,
         num_workers: int | str = "auto",
         augment: bool = False,
+        on_error: str = "raise",
+        max_pixels: int = MAX_PIXELS,
         passed_dir: str | Path = "data/checked",
     ) -> None:
         super().__init__()
@@ -39,11 +47,18 @@ class ImageData(LightningDataModule):
             raise ValueError(f"data.batch_size={batch_size} must be a whole number from 1 up")
         if num_workers != "auto" and (not isinstance(num_workers, int) or num_workers < 0):
             raise ValueError(f"data.num_workers={num_workers} must be auto, or a whole number from 0 up")
+        if on_error not in ON_ERROR:
+            raise ValueError(f"data.on_error={on_error}: choose {' or '.join(ON_ERROR)}")
+        if not isinstance(max_pixels, int) or max_pixels < 1:
+            raise ValueError(f"data.max_pixels={max_pixels} must be a whole number from 1 up")
         self.find = find
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.augment = augment
+        self.on_error = on_error
+        self.max_pixels = max_pixels
         self.passed_dir = passed_dir
+        self.seed = 0
         self.preprocessing: Preprocessing | None = None
         self.pictures: PictureSet | None = None
 
@@ -52,8 +67,9 @@ class ImageData(LightningDataModule):
         if self.pictures is None:
             pictures = self.find()
             samples = (*pictures.train, *pictures.val, *pictures.test)
-            check_pictures((sample.path for sample in samples), self.passed_dir)
-            self.pictures = pictures
+            paths = (sample.path for sample in samples)
+            broken = check_pictures(paths, self.passed_dir, self.on_error, self.max_pixels)
+            self.pictures = leave_out(pictures, broken)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,42 +78,64 @@ class ImageData(LightningDataModule):
         return self.pictures.classes
 
     def train_dataloader(self) -> DataLoader:
-        """Batches in a new order every epoch."""
-        return self._loader("train", shuffle=True)
+        """Batches in an order that the seed and the epoch decide, from where training stands."""
+        dataset = self._dataset("train", None if self.augment else 0)
+        batches = EpochBatches(self.order(self.batch_size), partial(place_of, self._trainer))
+        return self._batches(dataset, self._trainer.strategy.root_device.type, {"batch_sampler": batches})
 
     def val_dataloader(self) -> DataLoader:
         """Batches in the table's order."""
-        return self._loader("val")
+        return self._in_order("val")
 
     def test_dataloader(self) -> DataLoader:
         """Batches in the table's order."""
-        return self._loader("test")
+        return self._in_order("test")
 
     def share(self, split: str, view: int, rows: Sequence[int], device: str) -> DataLoader:
         """Batches of some of a split's pictures, in one view of them, for a device of the type `device`."""
-        return self._batches(Subset(self._dataset(split, view), rows), device)
+        return self._batches(Subset(self._dataset(split, view), rows), device, {"batch_size": self.batch_size})
 
-    def _loader(self, split: str, shuffle: bool = False) -> DataLoader:
-        view = None if shuffle and self.augment else 0
-        device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
-        return self._batches(self._dataset(split, view), device, shuffle)
+    def _in_order(self, split: str) -> DataLoader:
+        """This device's share of a split."""
+        trainer, count = self._trainer, len(getattr(self.pictures, split))
+        rows = range(trainer.global_rank, count, trainer.world_size)
+        return self.share(split, 0, rows, trainer.strategy.root_device.type)
+
+    def files_of_batch(self, epoch: int, batch_idx: int, batch_size: int | None = None) -> list[str]:
+        """The pictures of a training batch of this device, `data.batch_size` of them unless told."""
+        rows = self.order(batch_size or self.batch_size).batches(epoch)[batch_idx]
+        assert self.pictures is not None, "call setup() first"
+        return [self.pictures.train[row].path for row in rows]
+
+    def order(self, batch_size: int) -> Order:
+        """The order of this device's training pictures."""
+        assert self.pictures is not None, "call setup() first"
+        trainer = self._trainer
+        return Order(len(self.pictures.train), batch_size, self.seed, trainer.global_rank, trainer.world_size)
+
+    @property
+    def _trainer(self) -> Trainer:
+        assert self.trainer is not None, "it is a Trainer that asks for data"
+        return self.trainer
 
     def _dataset(self, split: str, view: int | None) -> PictureDataset:
         assert self.preprocessing is not None, "set data.preprocessing to the backbone's first"
         samples = getattr(self.pictures, split)
         if not samples:
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
-        return PictureDataset(samples, self.preprocessing, view)
+        return PictureDataset(samples, self.preprocessing, view, self.seed)
 
-    def _batches(self, dataset: Dataset[tuple[Tensor, int]], device: str, shuffle: bool = False) -> DataLoader:
+    def _batches(self, dataset: Dataset[tuple[Tensor, int]], device: str, batching: dict[str, Any]) -> DataLoader:
         workers = self.num_workers
         if isinstance(workers, str):
             workers = 0 if device == "cpu" else min(usable_cores(), MAX_AUTO_WORKERS)
+        if workers:
+            end_workers_at_exit()
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            shuffle=shuffle,
+            **batching,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device == "cuda",
+            worker_init_fn=ignore_signals,
         )

@@ -14,7 +14,7 @@ VERIFY = ("stat", "content")
 def manifest(paths: Iterable[str], verify: str = "stat") -> str:
     """sha256 over every file's path, size and time of change, in the order given; `content` takes its bytes instead.
 
-    Raises ValueError for a `verify` that isn't known.
+    Raises ValueError for a `verify` that isn't known, and for a file whose content can't be read.
     """
     if verify not in VERIFY:
         raise ValueError(f"features.verify={verify}: choose {' or '.join(VERIFY)}")
@@ -32,5 +32,8 @@ def _by_stat(path: str) -> str:
 
 
 def _by_content(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return f"{Path(path).absolute()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+    try:
+        with Path(path).open("rb") as file:
+            return f"{Path(path).absolute()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+    except OSError as error:
+        raise ValueError(f"{path} can't be read ({error.strerror})") from error

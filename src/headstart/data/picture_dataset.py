@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
@@ -20,12 +19,14 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
     """Reads picture `i` as (uint8 [3, crop, crop], label).
 
     `view=0` is the picture as the backbone's weights want it. Any other view is a random crop, maybe flipped, that the
-    view's and the picture's number decide; `view=None` draws a new one whenever the picture is asked for.
+    view's and the picture's number decide; with `view=None`, `i + n * len(self)` is the `n`-th one that `seed` draws.
     """
 
-    def __init__(self, samples: Sequence[Sample], preprocessing: Preprocessing, view: int | None = 0) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], preprocessing: Preprocessing, view: int | None = 0, seed: int = 0
+    ) -> None:
         self.samples = samples
-        self.view = view
+        self.view, self.seed = view, seed
         self.plain = ResizeAndCrop(preprocessing)
         self.augmented = RandomCropAndFlip(preprocessing)
 
@@ -33,23 +34,20 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self._read(index, self._seed(index))
+        return self._read(index)
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Read a whole batch: in a worker one after the other, in the main process on all cores."""
-        seeds = [self._seed(index) for index in indices]  # here and not in the threads, which take turns as they like
         read = map if get_worker_info() else _threads().map  # decoding and resizing release the GIL
-        return list(read(self._read, indices, seeds))
+        return list(read(self._read, indices))
 
-    def _seed(self, index: int) -> list[int]:
-        if self.view is None:
-            return [int(torch.randint(2**62, ()))]
-        return [self.view, index]
-
-    def _read(self, index: int, seed: list[int]) -> tuple[Tensor, int]:
-        path, label = self.samples[index]
+    def _read(self, index: int) -> tuple[Tensor, int]:
+        draw, row = divmod(index, len(self.samples))
+        path, label = self.samples[row]
         picture = read_picture(path)
-        return self.plain(picture) if self.view == 0 else self.augmented(picture, seed), label
+        if self.view == 0:
+            return self.plain(picture), label
+        return self.augmented(picture, [self.seed, draw, row] if self.view is None else [self.view, row]), label
 
 
 @cache

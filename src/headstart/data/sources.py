@@ -4,7 +4,7 @@ import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from headstart.data.split import cut_splits
 
@@ -23,20 +23,22 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class PictureSet:
-    """The samples of every split, the class names in label order, and how many files were no pictures."""
+    """The samples of every split, the class names in label order, and how many files were no pictures, or broken."""
 
     classes: tuple[str, ...]
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
     test: tuple[Sample, ...]
     ignored: int = 0
+    skipped: int = 0
 
     def __str__(self) -> str:
         """One line for the terminal: how many pictures, in how many classes and splits."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
         shares = ", ".join(f"{name} {count:,}" for name, count in splits.items())
         ignored = f"; {self.ignored:,} other files ignored" if self.ignored else ""
-        return f"{sum(splits.values()):,} pictures in {len(self.classes)} classes ({shares}){ignored}"
+        skipped = f"; {self.skipped:,} broken ones skipped" if self.skipped else ""
+        return f"{sum(splits.values()):,} pictures in {len(self.classes)} classes ({shares}){ignored}{skipped}"
 
 
 def find_pictures(root: str | Path, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> PictureSet:
@@ -46,8 +48,8 @@ def find_pictures(root: str | Path, val_fraction: float = 0.1, test_fraction: fl
     folder is cut from the training pictures: seeded, and stratified by class.
 
     Raises:
-        ValueError: there is no such folder, no picture, only one class, a class that has too few pictures,
-            or a class that only the validation or test pictures know.
+        ValueError: there is no such folder, one below it can't be read, no picture, only one class, a class that has
+            too few pictures, or a class that only the validation or test pictures know.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
@@ -74,7 +76,7 @@ def find_pictures(root: str | Path, val_fraction: float = 0.1, test_fraction: fl
 
 def _split_dirs(root: Path) -> dict[str, Path]:
     """The split folders of `root` by split; none where its folders are classes (one may be called `train`)."""
-    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not _hidden(path.name)]
+    folders = _folders(root)
     dirs: dict[str, Path] = {}
     for path in folders:
         split = SPLIT_NAMES.get(path.name.lower())
@@ -87,9 +89,9 @@ def _split_dirs(root: Path) -> dict[str, Path]:
 
 def _by_class(folder: Path) -> tuple[ByClass, int]:
     """The sorted picture paths of every class folder below `folder`, and the number of other files."""
-    by_class: ByClass = {path.name: [] for path in sorted(folder.iterdir()) if path.is_dir() and not _hidden(path.name)}
+    by_class: ByClass = {path.name: [] for path in _folders(folder)}
     ignored = 0
-    for directory, names, files in os.walk(folder, followlinks=True):
+    for directory, names, files in os.walk(folder, onerror=_refuse, followlinks=True):
         names[:] = sorted(name for name in names if not _hidden(name))
         parts = Path(directory).relative_to(folder).parts
         for file in sorted(files):
@@ -98,6 +100,20 @@ def _by_class(folder: Path) -> tuple[ByClass, int]:
             else:
                 ignored += 1
     return by_class, ignored
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return [path for path in sorted(parent.iterdir()) if path.is_dir() and not _hidden(path.name)]
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    """Without this, `os.walk` would leave out a folder that it may not enter, and say nothing."""
+    raise ValueError(
+        f"{error.filename} can't be read ({error.strerror}): change its permissions, or move it"
+    ) from error
 
 
 def _hidden(name: str) -> bool:

@@ -1,10 +1,11 @@
 """Head epochs on resident features: whole batches are gathered at once, with no worker and no collating."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
+
+from headstart.data.order import Order, Place
 
 Batch = tuple[Tensor, Tensor]
 
@@ -44,32 +45,19 @@ class InOrder:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """One device's share of the features, in batches, in an order that only `seed` and `epoch()` decide.
-
-    Epochs take turns with the views. All devices get equally many, as DistributedSampler sees to: the order's
-    first pictures fill up the last ones' places.
-    """
+    """One device's share of the features, in batches, in `order`; epochs take turns with the views."""
 
     views: Sequence[Tensor]
     labels: Tensor
-    batch_size: int
-    seed: int
-    epoch: Callable[[], int]
-    rank: int = 0
-    world_size: int = 1
+    order: Order
+    place: Place
 
     def __len__(self) -> int:
-        return -(-self._share // self.batch_size)
+        return len(self.order)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch = self.epoch()
+        epoch, done = self.place()
         features = self.views[epoch % len(self.views)]
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # which looks at 32 bits
-        order = torch.randperm(len(self.labels), generator=generator)
-        own = order.repeat(2)[self.rank :: self.world_size][: self._share]
-        for rows in own.to(self.labels.device).split(self.batch_size):
+        for rows in self.order.batches(epoch)[done:]:
+            rows = rows.to(self.labels.device)
             yield features[rows], self.labels[rows]
-
-    @property
-    def _share(self) -> int:
-        return -(-len(self.labels) // self.world_size)

@@ -1,6 +1,7 @@
 """The LightningDataModule between pictures and head: features that are computed once, or the pictures themselves."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from headstart.classifier import Classifier
 from headstart.data import ImageData
+from headstart.data.order import place_of
 from headstart.features.feature_batches import InOrder, Shuffled, WholeSet
 from headstart.features.feature_file import read_features
 from headstart.features.feature_pass import FeaturePass
@@ -38,7 +40,6 @@ class FeatureData(LightningDataModule):
         views: int = 1,
         batch_size: int = 256,
         verify: str = "stat",
-        seed: int = 0,
     ) -> None:
         super().__init__()
         if not isinstance(views, int) or views < 1:
@@ -46,7 +47,7 @@ class FeatureData(LightningDataModule):
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"features.batch_size={batch_size} must be a whole number from 1 up")
         self.images, self.model, self.folder = images, model, Path(folder)
-        self.views, self.batch_size, self.verify, self.seed = views, batch_size, verify, seed
+        self.views, self.batch_size, self.verify = views, batch_size, verify
         self.features: dict[tuple[str, int], Tensor] = {}
         self.seconds = 0.0  # that finding or computing them took
         self.live = False  # after all, because features can't be written
@@ -73,8 +74,7 @@ class FeatureData(LightningDataModule):
         labels = self._labels("train")
         if self.model.wants_whole_set:
             return WholeSet(views, labels)
-        trainer = self._trainer
-        return Shuffled(views, labels, self.batch_size, self.seed, lambda: trainer.current_epoch, *self._place())
+        return Shuffled(views, labels, self.images.order(self.batch_size), partial(place_of, self._trainer))
 
     def val_dataloader(self) -> Any:
         """Batches in the table's order."""
@@ -83,6 +83,13 @@ class FeatureData(LightningDataModule):
     def test_dataloader(self) -> Any:
         """Batches in the table's order."""
         return self.images.test_dataloader() if self.live else self._in_order("test")
+
+    def files_of_batch(self, epoch: int, batch_idx: int) -> list[str]:
+        """The pictures of a training batch of this device."""
+        if self.model.wants_whole_set:
+            assert self.images.pictures is not None, "call setup() first"
+            return [sample.path for sample in self.images.pictures.train]
+        return self.images.files_of_batch(epoch, batch_idx, None if self.live else self.batch_size)
 
     def _in_order(self, split: str) -> InOrder:
         if (split, 0) not in self.features:

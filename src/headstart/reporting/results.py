@@ -2,10 +2,12 @@
 
 import json
 import platform
+import signal
 import subprocess
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from headstart.training import Result
 
@@ -16,6 +18,7 @@ def write_results(run_dir: str | Path, result: Result, classes: tuple[str, ...],
     """Write `result`, the class names, versions, git commit and command to `run_dir/results.json`."""
     path = Path(run_dir) / "results.json"
     facts = {
+        "status": "finished",
         **asdict(result),
         "best_checkpoint": _within(Path(run_dir), result.best_checkpoint),
         "classes": list(classes),
@@ -23,8 +26,41 @@ def write_results(run_dir: str | Path, result: Result, classes: tuple[str, ...],
         "git_commit": git_commit(),
         "command": command,
     }
-    path.write_text(json.dumps(facts, indent=2) + "\n")
+    _write(path, facts)
     return path
+
+
+def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, command: str) -> None:
+    """Write to `run_dir/results.json` which signal ended the run, and after how many whole epochs and steps."""
+    facts = {
+        "status": "interrupted",
+        "signal": signal.Signals(signum).name,
+        "epoch": epoch,
+        "step": step,
+        "command": command,
+    }
+    _write(Path(run_dir) / "results.json", facts)
+
+
+def finished_score(run_dir: str | Path, command: str) -> float | None:
+    """The score of a run that has ended; None for any other. Raises ValueError when it was another command's."""
+    path = Path(run_dir) / "results.json"
+    try:
+        facts = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    if facts.get("status") != "finished":
+        return None
+    if facts["command"] != command:
+        raise ValueError(f"{path} is of another job ({facts['command']}): resume a sweep with the overrides it had")
+    return facts["score"]
+
+
+def _write(path: Path, facts: dict[str, Any]) -> None:
+    """Whole or not at all: scripts look at it while runs are killed."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(facts, indent=2) + "\n")
+    part.replace(path)
 
 
 def git_commit() -> str | None:

@@ -5,6 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from headstart.paths import short
+
 
 def print_metrics(metrics: dict[str, float]) -> None:
     """Print a table with a row for each metric and a column for each split."""
@@ -19,9 +21,4 @@ def print_metrics(metrics: dict[str, float]) -> None:
 
 def print_outcome(run_dir: str | Path, test_accuracy: float) -> None:
     """Print the last line: where everything is, and how good it is. It is never wrapped, so that it can be copied."""
-    Console(soft_wrap=True).print(f"{_short(Path(run_dir))}: test accuracy {test_accuracy:.4f}", highlight=False)
-
-
-def _short(path: Path) -> Path:
-    cwd = Path.cwd()
-    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
+    Console(soft_wrap=True).print(f"{short(run_dir)}: test accuracy {test_accuracy:.4f}", highlight=False)

@@ -1,0 +1,41 @@
+"""Stops a run whose numbers are no numbers any more, before anything is saved of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+MAX_NAMED = 10
+
+
+class FiniteLoss(Callback):
+    """Raises ValueError at the step whose loss is infinite or not a number, with the files of its batch.
+
+    `files_of_batch(epoch, batch_idx)` names the pictures of a training batch. The checkpoints from before stay.
+    """
+
+    def __init__(self, files_of_batch: Callable[[int, int], list[str]]) -> None:
+        self.files_of_batch = files_of_batch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the loss of a step."""
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if loss is None or torch.isfinite(loss).all():
+            return
+        files = self.files_of_batch(trainer.current_epoch, batch_idx)
+        more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
+        raise ValueError(
+            f"the loss is {loss.item()} in epoch {trainer.current_epoch + 1}, step {trainer.global_step}: try a "
+            f"smaller model.lr, or trainer.precision=32-true; its pictures are {', '.join(files[:MAX_NAMED])}{more}"
+        )
+
+
+def refuse_bad_weights(model: nn.Module) -> None:
+    """Raise ValueError where a trained weight is infinite or not a number."""
+    bad = [name for name, weight in model.named_parameters() if weight.requires_grad and not weight.isfinite().all()]
+    if bad:
+        raise ValueError(f"{bad[0]} is no finite number any more, and isn't saved: try a smaller model.lr")

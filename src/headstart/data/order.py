@@ -1,0 +1,68 @@
+"""The order in which pictures are trained on: a function of seed, epoch and place, so that any run can go on in it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Place = Callable[[], tuple[int, int]]  # the epoch, and how many of its batches are done
+
+
+@dataclass(frozen=True)
+class Order:
+    """One device's batches of `count` pictures, in an order that only `seed` and the epoch decide.
+
+    All devices get equally many, as DistributedSampler sees to: the order's first pictures fill up the last
+    ones' places.
+    """
+
+    count: int
+    batch_size: int
+    seed: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+    def __len__(self) -> int:
+        return -(-self._share // self.batch_size)
+
+    def batches(self, epoch: int) -> tuple[Tensor, ...]:
+        """The rows [batch] of every batch of an epoch."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # which looks at 32 bits
+        order = torch.randperm(self.count, generator=generator)
+        return order.repeat(2)[self.rank :: self.world_size][: self._share].split(self.batch_size)
+
+    @property
+    def _share(self) -> int:
+        return -(-self.count // self.world_size)
+
+
+@dataclass(frozen=True)
+class EpochBatches:
+    """A DataLoader's batch sampler: lists of rows, from wherever in the epoch training stands.
+
+    Every epoch counts on from where the one before ended (row + epoch * count), for pictures that look new each time.
+    """
+
+    order: Order
+    place: Place
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, done = self.place()
+        for rows in self.order.batches(epoch)[done:]:
+            yield (rows + epoch * self.order.count).tolist()
+
+
+def place_of(trainer: Any) -> tuple[int, int]:
+    """The epoch that `trainer`, a Lightning Trainer, is in or about to begin, and how many of its batches are done.
+
+    Right at every moment at which Lightning asks a loader for its batches, also when it has just read a checkpoint.
+    """
+    epochs = trainer.fit_loop.epoch_progress.current
+    begun = epochs.started > epochs.processed
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.ready if begun else 0
+    return 0 if trainer.overfit_batches else trainer.current_epoch, done

@@ -1,0 +1,94 @@
+"""A run that is stopped anywhere and gone on with is, bit for bit, the run that was never stopped."""
+
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT, Train, results
+from lightning.pytorch import Trainer
+
+from headstart.callbacks import History
+
+LIVE = ["features.cache=false", "data.batch_size=8"]  # 40 training pictures: 5 batches an epoch
+ROADS = {
+    "cached": ["head=mlp", "features.batch_size=8"],
+    "views": ["head=mlp", "features.batch_size=8", "features.views=2"],
+    "live": [*LIVE, "head=mlp", "data.augment=true"],
+    "workers": [*LIVE, "head=mlp", "data.augment=true", "data.num_workers=2"],
+    "accumulated": ["head=mlp", "features.batch_size=8", "+trainer.accumulate_grad_batches=2"],
+    "plateau": [
+        "head=mlp", "features.batch_size=8", "~model.scheduler.T_max", "+model.scheduler.patience=0",
+        "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
+    ],
+    "lbfgs": [],
+    "lbfgs live": LIVE,
+}  # fmt: skip
+RUN = "hydra.run.dir=logs/runs/stopped"
+
+
+def signal_at(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int, in_folder: str = "") -> None:
+    """Send this process SIGTERM while a batch of an epoch is trained on."""
+
+    def on_train_batch_start(self: Any, trainer: Trainer, _: Any, __: Any, batch_idx: int) -> None:
+        if (trainer.current_epoch, batch_idx) == (epoch, batch) and str(self.path.parent).endswith(in_folder):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(History, "on_train_batch_start", on_train_batch_start, raising=False)
+
+
+def go_on(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    """Run train.py with nothing but these arguments: what it trains on comes from the run."""
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+
+
+def outcome(run_dir: Path) -> dict[str, Any]:
+    """Everything that two equal runs have in common."""
+    checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    return {
+        "weights": checkpoint["state_dict"],
+        "optimizer": checkpoint["optimizer_states"],
+        "scheduler": checkpoint["lr_schedulers"],
+        "step": checkpoint["global_step"],
+        "curve": (run_dir / "metrics.csv").read_text(),
+        "metrics": results(run_dir)["metrics"],
+        "status": results(run_dir)["status"],
+    }
+
+
+def assert_equal(found: Any, wanted: Any, name: str = "") -> None:
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys(), name
+        for key in wanted:
+            assert_equal(found[key], wanted[key], f"{name}.{key}")
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted), name
+        for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            assert_equal(one, other, f"{name}.{number}")
+    elif isinstance(wanted, torch.Tensor):
+        assert torch.equal(found, wanted), name
+    else:
+        assert found == wanted, name
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(train: Train, monkeypatch: pytest.MonkeyPatch, road: str) -> None:
+    options = [*ROADS[road], "trainer.max_epochs=3", "patience=9", "logger=none"]
+    train(*options, "hydra.run.dir=logs/runs/whole")
+    wanted = outcome(Path("logs/runs/whole"))
+    last = 0 if "lbfgs" in road and "live" not in road else 4
+    for number, (epoch, batch) in enumerate({(0, 0), (1, min(2, last)), (1, last), (2, 0)}):
+        run_dir = Path(f"logs/runs/{number}")
+        with monkeypatch.context() as patch:
+            signal_at(patch, epoch, batch)
+            with pytest.raises(SystemExit) as caught:
+                train(*options, f"hydra.run.dir={run_dir}")
+        assert caught.value.code == 128 + signal.SIGTERM
+        assert results(run_dir)["status"] == "interrupted"
+        go_on(monkeypatch, f"resume={run_dir}")
+        assert_equal(outcome(run_dir), wanted, f"{road}, stopped in epoch {epoch}, batch {batch}")
