@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT, TINY, Train
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_resume import assert_equal, go_on, outcome
 from torch import Tensor, nn
 
@@ -67,7 +68,7 @@ def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
 def test_resume_takes_the_newest_checkpoint_that_can_be_read(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(*BY_STEP, "callbacks.last_checkpoint.keep=3", RUN)
+    train(*BY_STEP, "callbacks.last_checkpoint.keep=3", "logger=tensorboard", RUN)
     wanted = outcome(Path("run"))
     folder = Path("run/checkpoints")
     assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt", "last-1.ckpt", "last-2.ckpt"}
@@ -80,6 +81,8 @@ def test_resume_takes_the_newest_checkpoint_that_can_be_read(
     assert "resuming from" in output
     assert "last-2.ckpt" in output
     assert_equal(outcome(Path("run")), wanted)
+    events = EventAccumulator("run/tensorboard").Reload()
+    assert [event.step for event in events.Scalars("val/loss") if event.step < 10] == [4, 9]
 
 
 def test_without_any_checkpoint_it_starts_from_the_beginning(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

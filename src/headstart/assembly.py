@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.backbones import Backbone
-from headstart.callbacks import EpochLine, History, StepSeed
+from headstart.callbacks import EpochLine, History, OneCurve, StepSeed
 from headstart.checkpoint_io import AtomicCheckpointIO
 from headstart.classifier import Classifier
 from headstart.data import ImageData
@@ -77,7 +77,7 @@ def make_trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Ca
     callbacks = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
     precision = best_precision(cfg.trainer.accelerator) if cfg.trainer.precision == "auto" else cfg.trainer.precision
     trainer: Trainer = instantiate(cfg.trainer)(
-        callbacks=[*guards, *callbacks, StepSeed(cfg.seed), History(cfg.run_dir), EpochLine()],
+        callbacks=[*guards, *callbacks, StepSeed(cfg.seed), History(cfg.run_dir), OneCurve(), EpochLine()],
         plugins=AtomicCheckpointIO(),
         use_distributed_sampler=False,  # every device takes its own share already
         logger=run_loggers or False,

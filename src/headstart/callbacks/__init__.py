@@ -4,6 +4,7 @@ from headstart.callbacks.epoch_line import EpochLine
 from headstart.callbacks.finite import FiniteLoss
 from headstart.callbacks.history import History
 from headstart.callbacks.last_checkpoint import LastCheckpoint
+from headstart.callbacks.one_curve import OneCurve
 from headstart.callbacks.step_seed import StepSeed
 from headstart.callbacks.stop_on_signal import StopOnSignal
 from headstart.callbacks.stopwatch import Stopwatch
@@ -14,6 +15,7 @@ __all__ = [
     "FiniteLoss",
     "History",
     "LastCheckpoint",
+    "OneCurve",
     "StepSeed",
     "StopOnSignal",
     "Stopwatch",
