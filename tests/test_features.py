@@ -98,8 +98,8 @@ def test_cached_and_live_runs_come_to_the_same(train: Train, norm: str) -> None:
     for cached, live in zip(*tables, strict=True):
         # Features of random weights are near to ties, which the order of a sum decides where they aren't normalised.
         names = [name for name in cached if norm == "layer" or name.endswith("/loss")]
-        close = {"rel": 5e-3, "abs": 5e-3} if norm == "layer" else {"rel": 2e-2}
-        assert [live[name] for name in names] == pytest.approx([cached[name] for name in names], **close)
+        rel = 5e-3 if norm == "layer" else 2e-2
+        assert [live[name] for name in names] == pytest.approx([cached[name] for name in names], rel=rel, abs=5e-3)
 
 
 def test_features_are_those_of_the_pictures_in_the_tables_order(train: Train, pictures: Path) -> None:
