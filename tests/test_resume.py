@@ -22,7 +22,7 @@ ROADS = {
     "workers": [*LIVE, "head=mlp", "data.augment=true", "data.num_workers=2"],
     "accumulated": ["head=mlp", "features.batch_size=8", "+trainer.accumulate_grad_batches=2"],
     "plateau": [
-        "head=mlp", "features.batch_size=8", "~model.scheduler.T_max", "+model.scheduler.patience=0",
+        "head=mlp", "features.batch_size=8", "~model.scheduler.warmup", "+model.scheduler.patience=0",
         "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
     ],
     "lbfgs": [],

@@ -172,7 +172,7 @@ def test_monitor_and_mode_are_written_once(train: Train) -> None:
         "head.norm=batch",
         "model.lr=0.3",
         "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
-        "~model.scheduler.T_max",
+        "~model.scheduler.warmup",
     )
     found = results(run_dir)
     with (run_dir / "metrics.csv").open() as file:

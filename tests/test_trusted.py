@@ -11,7 +11,8 @@ SOURCE = Path("run/.hydra/overrides.yaml")
 HARMLESS = [
     "data=folder", "data.root='/my pictures/a (copy), [2]'", 'data.root="/it\'s here"', "logger=[csv,wandb]",
     "logger=[]", "head=linear,mlp", "head=glob(*)", "seed=range(1,4)", "model.lr=choice(0.1,0.2)", "experiment=null",
-    "debug=limit", "model.scheduler=null", "~model.scheduler.T_max", "~logger", "+trainer.x=1", "++trainer.x={a:[1,2]}",
+    "debug=limit", "model.scheduler=null", "~model.scheduler.warmup", "~logger", "+trainer.x=1",
+    "++trainer.x={a:[1,2]}",
     "backbone.name=convnext_tiny.fb_in22k", "monitor=val/loss", "features.dir=/scratch/features",
     "resume='logs/runs/1'", "model.scheduler.T_max=${trainer.max_epochs}", "features.dir='${data_dir}/features'",
     "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau", "model.optimizer._target_=torch.optim.SGD",

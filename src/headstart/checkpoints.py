@@ -1,11 +1,11 @@
 """What a classifier's checkpoint holds: the head, how everything was made, and the digest of the backbone.
 
-A frozen backbone's weights are where they came from, so a small checkpoint names them and is
-refused when they have changed. Everything is of plain types, for `torch.load(weights_only=True)`.
+A frozen backbone's weights are where they came from, so a small checkpoint names them and is refused when they have
+changed; those that were trained are in it. Everything is of plain types, for `torch.load(weights_only=True)`.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,11 @@ def rebuild(make_model: Callable[..., nn.Module], checkpoint: dict[str, Any]) ->
     return make_model(backbone=backbone, **arguments)
 
 
-def drop_backbone(checkpoint: dict[str, Any]) -> None:
-    """Take the frozen weights out of a checkpoint that is about to be written."""
-    state = checkpoint["state_dict"]
-    checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(PREFIX)}
+def drop_backbone(checkpoint: dict[str, Any], changing: Collection[str] = ()) -> None:
+    """Take the backbone's weights out of a checkpoint that is about to be written, except for the `changing` ones."""
+    state = checkpoint["state_dict"].items()
+    kept = {PREFIX + name for name in changing}
+    checkpoint["state_dict"] = {name: value for name, value in state if not name.startswith(PREFIX) or name in kept}
 
 
 def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: str) -> None:
@@ -94,4 +95,5 @@ def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: st
             f"the checkpoint's head was trained on other backbone weights: {name} had the digest {expected[:12]}, "
             f"and has {digest[:12]} now"
         )
-    checkpoint["state_dict"] |= {PREFIX + name: value for name, value in backbone.state_dict().items()}
+    own = {PREFIX + name: value for name, value in backbone.state_dict().items()}
+    checkpoint["state_dict"] = own | checkpoint["state_dict"]

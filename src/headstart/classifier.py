@@ -1,6 +1,7 @@
 """The LightningModule: a frozen backbone, a trainable head, and what is measured."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,9 +15,12 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from headstart.backbones import Backbone
-from headstart.backbones.forward import compute_features
+from headstart.backbones.forward import compute_features, normalise
 from headstart.checkpoints import describe_model, drop_backbone, read_checkpoint, rebuild, restore_backbone
 from headstart.metrics import classification_metrics
+from headstart.optimization import optimize
+from headstart.strategy import Strategy
+from headstart.thaw import Thaw
 
 Batch = tuple[Tensor, Tensor]
 
@@ -25,9 +29,10 @@ class Classifier(LightningModule):
     """Logits for uint8 pictures, from a head that is trained on the features of a frozen backbone.
 
     Frozen is four things: no gradients, eval mode that survives every `.train()`, no autograd graph, and an
-    optimizer that holds nothing but the head. A batch holds pictures, or their features from an earlier pass.
-    Three arguments are functions: `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)` and
-    `scheduler(optimizer)`, which is stepped once an epoch and looks at `monitor` if it reacts to a metric.
+    optimizer that holds nothing but the head. A `strategy` (or its values, as a checkpoint has them) trains some of the
+    backbone, too; the rest stays frozen. A batch holds pictures, or their features from an earlier pass. Three
+    arguments are functions: `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)` and
+    `scheduler(optimizer)`, see `optimize`.
     """
 
     mean: Tensor
@@ -45,6 +50,7 @@ class Classifier(LightningModule):
         optimizer: Callable[..., Optimizer] = AdamW,
         scheduler: Callable[..., Any] | None = None,
         monitor: str = "val/accuracy",
+        strategy: Strategy | dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -52,11 +58,14 @@ class Classifier(LightningModule):
         self.optimizer, self.scheduler, self.monitor = optimizer, scheduler, monitor
         self.preprocessing = backbone.preprocessing
         self.recipe, self.digest = backbone.recipe, backbone.digest
-        self.backbone = backbone.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.strategy = Strategy(**strategy) if isinstance(strategy, dict) else strategy
+        self.thaw = Thaw(backbone.network, self.strategy)
+        self.backbone = self.thaw.network.to(memory_format=torch.channels_last)
         self.head = head(backbone.num_features, len(self.classes))
         self._register()
         parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
         values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
+        values["strategy"] = asdict(self.strategy) if self.strategy else None
         self.save_hyperparameters(describe_model(backbone, self.classes, parts, values), logger=False)
 
     def _register(self) -> None:
@@ -69,16 +78,28 @@ class Classifier(LightningModule):
         self.confusion_matrix = MulticlassConfusionMatrix(count)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch the head to training or evaluation; the backbone stays in eval mode, whoever asks."""
+        """Switch the head to training or evaluation; what is frozen stays in eval mode, whoever asks."""
         self.training = mode
         for part in self.children():
             part.train(mode and part is not self.backbone)
+        self.thaw.set_mode(mode)
         return self
+
+    def on_train_start(self) -> None:
+        """Freeze and thaw what the epoch wants, maybe in its middle, where a run goes on."""
+        self.thaw.begin(self.current_epoch)
+        self.train()
+
+    def on_train_epoch_start(self) -> None:
+        """The same at every epoch's begin."""
+        self.on_train_start()
 
     def features(self, pictures: Tensor) -> Tensor:
         """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width]; features stay."""
         if pictures.dtype != torch.uint8:
             return pictures
+        if self.training and not self.thaw.is_frozen:
+            return self.backbone(normalise(pictures, self.mean, self.std)).float()
         return compute_features(self.backbone, pictures, self.mean, self.std)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -117,25 +138,17 @@ class Classifier(LightningModule):
         return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Give the head to the optimizer, and nothing else; raises ValueError for values that it can't use."""
-        try:
-            optimizer = self.optimizer(self.head.parameters(), lr=self.lr, weight_decay=self.weight_decay)
-        except (TypeError, ValueError) as error:
-            values = f"model.lr={self.lr} model.weight_decay={self.weight_decay}"
-            raise ValueError(f"the optimizer can't be built with {values}: {error}") from error
-        if self.scheduler is None:
-            return optimizer
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self.scheduler(optimizer), "monitor": self.monitor},
-        }
+        """Give what is trained to the optimizer, and nothing else; raises ValueError for values that it can't use."""
+        groups = self.thaw.parameter_groups(self.head, self.lr, self.weight_decay)
+        parts = (self.optimizer, self.scheduler, self.lr, self.weight_decay, self.monitor)
+        return optimize(groups, *parts, lambda: self.trainer.estimated_stepping_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave the frozen backbone out."""
-        drop_backbone(checkpoint)
+        """Leave out what is frozen."""
+        drop_backbone(checkpoint, self.thaw.changing())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the frozen backbone from here; raises ValueError when the checkpoint means other weights."""
+        """Take what is frozen from here; raises ValueError when the checkpoint means other weights."""
         restore_backbone(checkpoint, self.backbone, self.digest)
 
     @classmethod

@@ -39,6 +39,8 @@ class LogisticRegression(Classifier):
                 f"model.strongest={strongest} model.weakest={weakest} model.max_iter={max_iter}: give penalties "
                 "above 0, the strongest first, and at least one iteration"
             )
+        if self.strategy:
+            raise ValueError("solver=lbfgs solves for a head and trains no backbone: strategy=... needs solver=adamw")
         last_layer(self.head)
         self.strongest, self.weakest, self.max_iter, self.epochs = strongest, weakest, max_iter, epochs
         self.automatic_optimization = False
@@ -88,6 +90,14 @@ def last_layer(head: nn.Module) -> nn.Linear:
     if not isinstance(layers[-1], nn.Linear) or trained != layers[-1:]:
         raise ValueError("solver=lbfgs is for head=linear: add solver=adamw to train any other head")
     return layers[-1]
+
+
+def is_linear(head: nn.Module) -> bool:
+    """Whether its last layer is all that there is to train in a head."""
+    try:
+        return bool(last_layer(head))
+    except ValueError:
+        return False
 
 
 @torch.no_grad()

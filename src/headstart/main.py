@@ -15,17 +15,28 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from headstart import loggers, reporting
-from headstart.assembly import check, hyperparameters, make_data, make_features, make_model, make_trainer
+from headstart.assembly import (
+    check,
+    hyperparameters,
+    make_cache,
+    make_data,
+    make_features,
+    make_head_model,
+    make_head_trainer,
+    make_model,
+    make_trainer,
+)
 from headstart.callbacks import FiniteLoss, StopOnSignal
 from headstart.checkpoints import newest_checkpoint
 from headstart.classifier import Classifier
+from headstart.data import ImageData
 from headstart.memory import reuse_freed_memory
 from headstart.noise import quiet
 from headstart.paths import short
 from headstart.resume import KEY as RESUME
 from headstart.signals import Interrupted, StopRequest
 from headstart.sweep import refuse_several_processes
-from headstart.training import fit, measure
+from headstart.training import fit, fit_head, measure
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +80,23 @@ def fit_and_report(cfg: DictConfig, request: StopRequest, command: str) -> float
         trainer = make_trainer(cfg, run_loggers, (StopOnSignal(request), FiniteLoss(data.files_of_batch)))
         refuse_several_processes(trainer, HydraConfig.get().mode)
         loggers.log_hyperparameters(trainer.loggers, hyperparameters(cfg))
-        result = fit(model, data, trainer, checkpoint_to_resume(cfg))
+        checkpoint = checkpoint_to_resume(cfg)
+        if model.strategy and model.strategy.head_first and not checkpoint:
+            train_head_first(cfg, model, images, request)
+        result = fit(model, data, trainer, checkpoint)
         loggers.log_score(trainer.loggers, result.score, trainer.global_step)
     if trainer.is_global_zero:
         reporting.report(Path(cfg.run_dir), result, model.classes, command)
     return result.score
+
+
+def train_head_first(cfg: DictConfig, model: Classifier, images: ImageData, request: StopRequest) -> None:
+    """Train the head on the features of the backbone as it is, before any of it is trained."""
+    head_model = make_head_model(cfg, model)
+    data = make_cache(cfg, images, head_model)
+    log.info("first the head, on frozen features")
+    fit_head(model, head_model, data, make_head_trainer(cfg, (StopOnSignal(request), FiniteLoss(data.files_of_batch))))
+    log.info("then the backbone")
 
 
 @contextmanager

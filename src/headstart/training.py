@@ -1,5 +1,6 @@
 """Objects in, score out: fit a model, then validate and test its best checkpoint."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,17 @@ def fit(
         pictures_per_second=stopwatch.pictures_per_second,
         skipped_pictures=_skipped(data),
     )
+
+
+def fit_head(model: Classifier, head_model: Classifier, data: FeatureData, trainer: Trainer) -> float:
+    """Train the head of `head_model` on features, and give the best of it to `model`; returns the seconds it took."""
+    started = time.perf_counter()
+    trainer.fit(head_model, datamodule=data)
+    kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
+    if kept and kept[0].best_model_path:
+        head_model = type(head_model).load_from_checkpoint(kept[0].best_model_path)
+    model.head.load_state_dict(head_model.head.state_dict())
+    return time.perf_counter() - started
 
 
 def _skipped(data: LightningDataModule) -> int:

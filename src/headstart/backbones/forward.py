@@ -43,7 +43,7 @@ def compute_features(network: nn.Module, pictures: Tensor, mean: Tensor, std: Te
 def _in_parts(network: nn.Module, parts: tuple[Tensor, ...], mean: Tensor, std: Tensor) -> Tensor | None:
     """All features, or None when the memory was too small; nothing is held on to then."""
     try:
-        features = [network(_normalised(part, mean, std)).float() for part in parts]
+        features = [network(normalise(part, mean, std)).float() for part in parts]
         return torch.cat(features) if len(features) > 1 else features[0]
     except (MemoryError, RuntimeError) as error:
         if not _is_lack_of_memory(error):
@@ -57,6 +57,7 @@ def _is_lack_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
-def _normalised(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+def normalise(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Float pictures [batch, 3, height, width] with channels last, from uint8 ones."""
     # In the order in which they were decoded, then rearranged: with channels last, a CPU subtracts ten times as slowly.
     return (pictures - mean).div_(std).contiguous(memory_format=torch.channels_last)

@@ -21,6 +21,7 @@ class History(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start a new file, or keep the rows of the epochs before the one that is gone on with."""
         if trainer.is_global_zero:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             rows = [row for row in read_history(self.path) if row["epoch"] < trainer.current_epoch]
             part = self.path.with_suffix(".part")  # a kill in between leaves the old file
             with part.open("w", newline="") as file:
