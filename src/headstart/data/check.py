@@ -14,7 +14,7 @@ from rich.progress import track
 from headstart.data.cores import usable_cores
 from headstart.data.decode import BrokenPictureError, read_picture
 from headstart.data.manifest import manifest
-from headstart.data.sources import PictureSet
+from headstart.data.table import PictureSet
 
 MAX_NAMED = 10
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb

@@ -14,7 +14,7 @@ from headstart.data.check import MAX_PIXELS, check_pictures, leave_out
 from headstart.data.cores import usable_cores
 from headstart.data.order import EpochBatches, Order, place_of
 from headstart.data.picture_dataset import PictureDataset
-from headstart.data.sources import PictureSet
+from headstart.data.table import PictureSet
 from headstart.signals import end_workers_at_exit, ignore_signals
 
 MAX_AUTO_WORKERS = 8
