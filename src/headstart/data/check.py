@@ -14,7 +14,7 @@ from rich.progress import track
 from headstart.data.cores import usable_cores
 from headstart.data.decode import BrokenPictureError, read_picture
 from headstart.data.manifest import manifest
-from headstart.data.table import PictureSet
+from headstart.data.table import PictureSet, Sample
 
 MAX_NAMED = 10
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
@@ -49,15 +49,19 @@ def check_pictures(
 
 def leave_out(pictures: PictureSet, broken: set[str]) -> PictureSet:
     """The table without the broken ones; raises ValueError for a class that loses all of its training pictures."""
-    splits = {"train": pictures.train, "val": pictures.val, "test": pictures.test}
-    kept = {name: tuple(sample for sample in split if sample.path not in broken) for name, split in splits.items()}
-    lost = {sample.label for sample in pictures.train} - {sample.label for sample in kept["train"]}
+
+    def whole(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+        return tuple(sample for sample in samples if sample.path not in broken)
+
+    train, val, test = whole(pictures.train), whole(pictures.val), whole(pictures.test)
+    lost = {sample.label for sample in pictures.train} - {sample.label for sample in train}
     if lost:
         name = pictures.classes[min(lost)]
         raise ValueError(
             f"class {name!r} has no training picture that isn't broken: replace some, or remove its folder"
         )
-    return replace(pictures, **kept, skipped=len(broken))
+    folds = tuple(whole(samples) for samples in pictures.folds)
+    return replace(pictures, train=train, val=val, test=test, folds=folds, skipped=len(broken))
 
 
 def _problems(paths: Sequence[str], max_pixels: int) -> dict[str, str]:

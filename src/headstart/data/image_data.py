@@ -92,7 +92,7 @@ class ImageData(LightningDataModule):
         return self._in_order("test")
 
     def share(self, split: str, view: int, rows: Sequence[int], device: str) -> DataLoader:
-        """Batches of some of a split's pictures, in one view of them, for a device of the type `device`."""
+        """Batches of some of a split's or fold's pictures, in one view of them, for a device of the type `device`."""
         return self._batches(Subset(self._dataset(split, view), rows), device, {"batch_size": self.batch_size})
 
     def _in_order(self, split: str) -> DataLoader:
@@ -120,7 +120,8 @@ class ImageData(LightningDataModule):
 
     def _dataset(self, split: str, view: int | None) -> PictureDataset:
         assert self.preprocessing is not None, "set data.preprocessing to the backbone's first"
-        samples = getattr(self.pictures, split)
+        assert self.pictures is not None, "call setup() first"
+        samples = self.pictures.part(split)
         if not samples:
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
         return PictureDataset(samples, self.preprocessing, view, self.seed)

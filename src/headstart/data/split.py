@@ -1,8 +1,13 @@
-"""Cutting validation and test pictures from the training pictures, seeded and stratified."""
+"""Cutting validation and test pictures, or folds, from the training pictures: seeded and stratified."""
 
+import logging
 import random
 import re
 from dataclasses import dataclass
+
+from headstart.data.groups import ByClass, Groups, spread
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,22 @@ class Splitting:
             raise ValueError(f"data.group={self.group!r} is no regular expression ({error})") from error
 
 
-def cut_splits(name: str, paths: list[str], fractions: dict[str, float], seed: int) -> dict[str, list[str]]:
-    """Cut the missing splits from one class's pictures; every split gets one picture at least."""
+def cut_splits(by_class: ByClass, fractions: dict[str, float], seed: int, groups: Groups) -> dict[str, ByClass]:
+    """Cut splits from the training pictures, whose rest comes back as `train`; of each class, sorted by path.
+
+    Raises ValueError for a class that is too small: every split gets one picture of it at least. With groups, they
+    stay whole, the class has to be in `train`, and no split may be empty.
+    """
+    if groups and fractions:
+        return _cut_groups(by_class, fractions, seed, groups)
+    cut: dict[str, ByClass] = {split: {} for split in (*fractions, "train")}
+    for name, paths in by_class.items():
+        for split, taken in _cut_class(name, paths, fractions, seed).items():
+            cut[split][name] = taken
+    return cut
+
+
+def _cut_class(name: str, paths: list[str], fractions: dict[str, float], seed: int) -> ByClass:
     counts = {split: max(1, round(share * len(paths))) for split, share in fractions.items() if share > 0}
     train = len(paths) - sum(counts.values())
     if train < 1 and sum(fractions.values()) < 1:
@@ -59,3 +78,43 @@ def cut_splits(name: str, paths: list[str], fractions: dict[str, float], seed: i
         cut[split] = sorted(order[start : start + count])
         start += count
     return cut | {"train": sorted(order[start:])}
+
+
+def _cut_groups(by_class: ByClass, fractions: dict[str, float], seed: int, groups: Groups) -> dict[str, ByClass]:
+    shares = {"train": 1 - sum(fractions.values())} | fractions
+    parts = spread(by_class, groups, {split: share for split, share in shares.items() if share > 0}, seed)
+    for split, part in parts.items():
+        lost = [name for name in by_class if name not in part]
+        if lost and (split == "train" or not part):
+            raise ValueError(f"class {lost[0]!r} has too few groups (data.group): none is left for {split}")
+        if lost:
+            log.warning(f"class {lost[0]!r} has too few groups (data.group): there is no {split} picture of it")
+    return {split: parts.get(split, {}) for split in shares}
+
+
+def deal_folds(by_class: ByClass, folds: int, seed: int, groups: Groups) -> list[ByClass]:
+    """Deal the pictures out to so many folds, as many of each class, give or take one; or whole groups, if any.
+
+    Raises ValueError for a class with fewer pictures than folds; with groups, for one that is in a single fold only,
+    or a fold that stays empty.
+    """
+    if groups:
+        return _deal_groups(by_class, folds, seed, groups)
+    parts: list[ByClass] = [{} for _ in range(folds)]
+    for name, paths in by_class.items():
+        if len(paths) < folds:
+            raise ValueError(f"class {name!r} has {len(paths)} pictures for data.folds={folds}: take fewer folds")
+        rng = random.Random(f"{seed} {name} folds")
+        order = rng.sample(sorted(paths), len(paths))
+        first = rng.randrange(folds)  # for every class, another fold may be the one with one more than others
+        for fold, part in enumerate(parts):
+            part[name] = sorted(order[(fold - first) % folds :: folds])
+    return parts
+
+
+def _deal_groups(by_class: ByClass, folds: int, seed: int, groups: Groups) -> list[ByClass]:
+    parts = list(spread(by_class, groups, {str(fold): 1 / folds for fold in range(folds)}, seed).values())
+    for name in by_class:
+        if sum(name in part for part in parts) < 2 or not all(parts):
+            raise ValueError(f"class {name!r} has too few groups (data.group) for data.folds={folds}")
+    return parts

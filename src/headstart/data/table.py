@@ -1,16 +1,20 @@
 """The one table that every source of pictures fills: rows in, samples by split and class names out."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
-from headstart.data.split import Splitting, cut_splits
+from headstart.data.groups import ByClass, Groups, count_torn, match_groups
+from headstart.data.split import Splitting, cut_splits, deal_folds
 
 SPLITS = ("train", "val", "test")
+FOLD = "fold"
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
-ByClass = dict[str, list[str]]  # paths
+log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
@@ -35,7 +39,10 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class PictureSet:
-    """The samples of every split, the class names in label order, and how many files were no pictures, or broken."""
+    """The samples of every split, the class names in label order, and how many files were no pictures, or broken.
+
+    With `folds`, the one with the number `fold` is `val`, and the others, one after the other, are `train`.
+    """
 
     classes: tuple[str, ...]
     train: tuple[Sample, ...]
@@ -43,6 +50,18 @@ class PictureSet:
     test: tuple[Sample, ...]
     ignored: int = 0
     skipped: int = 0
+    folds: tuple[tuple[Sample, ...], ...] = ()
+    fold: int | None = None
+
+    def parts(self, split: str) -> tuple[str, ...]:
+        """The names of what a split is made of, in order: folds, which other runs use otherwise, or the split."""
+        if split not in ("train", "val") or not self.folds:
+            return (split,)
+        return tuple(f"{FOLD}{i}" for i in range(len(self.folds)) if (i == self.fold) == (split == "val"))
+
+    def part(self, name: str) -> tuple[Sample, ...]:
+        """The samples of a split or a fold."""
+        return self.folds[int(name.removeprefix(FOLD))] if name.startswith(FOLD) else getattr(self, name)
 
     def __str__(self) -> str:
         """One line for the terminal: how many pictures, in how many classes and splits."""
@@ -73,12 +92,28 @@ def picture_set(
     _check_classes(by_split, names, where)
     fractions = {"val": splitting.val_fraction, "test": splitting.test_fraction}
     missing = {split: fraction for split, fraction in fractions.items() if split not in by_split}
-    by_split |= {split: {} for split in missing}
-    for name in names:
-        for split, taken in cut_splits(name, by_split["train"][name], missing, splitting.seed).items():
-            by_split[split][name] = taken
+    groups = _groups(rows, splitting.group)
+    by_split |= cut_splits({name: by_split["train"][name] for name in names}, missing, splitting.seed, groups)
+    if splitting.folds:
+        pool = {name: by_split["train"].get(name, []) + by_split["val"].get(name, []) for name in names}
+        by_split |= {"train": {name: paths for name, paths in pool.items() if paths}, "val": {}}
+    if torn := count_torn(by_split, groups):
+        log.warning(f"{torn:,} groups of {where} are torn apart by its splits: what is measured is too good")
     train, val, test = (_samples(by_split[split], names) for split in SPLITS)
-    return PictureSet(names, train, val, test, ignored)
+    if not splitting.folds or not train:
+        return PictureSet(names, train, val, test, ignored)
+    dealt = deal_folds(by_split["train"], splitting.folds, splitting.seed, groups)
+    folds = tuple(_samples(part, names) for part in dealt)
+    train = tuple(chain(*(part for i, part in enumerate(folds) if i != splitting.fold)))
+    return PictureSet(names, train, folds[splitting.fold or 0], test, ignored, folds=folds, fold=splitting.fold)
+
+
+def _groups(rows: Sequence[Row], pattern: str | None) -> Groups:
+    """The groups that rows have by themselves; those of the others are looked for in their paths."""
+    groups = {row.path: row.group for row in rows if row.group}
+    if pattern:
+        groups |= match_groups([row.path for row in rows if not row.group], pattern)
+    return groups
 
 
 def _by_split(rows: Sequence[Row], where: str) -> dict[str, ByClass]:
