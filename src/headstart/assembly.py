@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
@@ -37,6 +37,10 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(
             "data.augment=true draws new crops every epoch, features.cache=true can't: try features.views=4"
         )
+    if cfg.data.get("balance") == "sampler" and getattr(get_class(cfg.model._target_), "wants_whole_set", False):
+        raise ValueError(
+            "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
+        )
 
 
 def make_data(cfg: DictConfig) -> ImageData:
@@ -52,7 +56,8 @@ def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
     """Load the backbone and put a new head on it; the data takes its preprocessing from there."""
     backbone = load_backbone(OmegaConf.to_yaml(cfg.backbone, resolve=True))
     data.preprocessing = backbone.preprocessing
-    model: Classifier = instantiate(cfg.model)(backbone=backbone, head=instantiate(cfg.head), classes=data.classes)
+    parts = {"backbone": backbone, "head": instantiate(cfg.head)}
+    model: Classifier = instantiate(cfg.model)(**parts, classes=data.classes, class_weights=data.class_weights)
     frozen, trained = (sum(p.numel() for p in part.parameters()) for part in (model.backbone, model.head))
     log.info(f"model: {frozen:,} frozen weights in the backbone, {trained:,} trained ones in the head")
     return model

@@ -28,10 +28,12 @@ class Classifier(LightningModule):
     optimizer that holds nothing but the head. A batch holds pictures, or their features from an earlier pass.
     Three arguments are functions: `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)` and
     `scheduler(optimizer)`, which is stepped once an epoch and looks at `monitor` if it reacts to a metric.
+    `class_weights` are those of the training loss, in label order.
     """
 
     mean: Tensor
     std: Tensor
+    class_weights: Tensor | None
     wants_whole_set = False  # of features in one batch, rather than in batches of data.batch_size
 
     def __init__(
@@ -45,6 +47,7 @@ class Classifier(LightningModule):
         optimizer: Callable[..., Optimizer] = AdamW,
         scheduler: Callable[..., Any] | None = None,
         monitor: str = "val/accuracy",
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -54,9 +57,12 @@ class Classifier(LightningModule):
         self.recipe, self.digest = backbone.recipe, backbone.digest
         self.backbone = backbone.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         self.head = head(backbone.num_features, len(self.classes))
+        weights = torch.tensor(class_weights) if class_weights else None
+        self.register_buffer("class_weights", weights, persistent=False)
         self._register()
         parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
-        values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
+        values: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing}
+        values |= {"monitor": monitor, "class_weights": class_weights}
         self.save_hyperparameters(describe_model(backbone, self.classes, parts, values), logger=False)
 
     def _register(self) -> None:
@@ -93,7 +99,7 @@ class Classifier(LightningModule):
         return self._training_loss(self(batch[0]), batch[1])
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
         return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "pictures": len(labels)}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

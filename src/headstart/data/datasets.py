@@ -14,7 +14,7 @@ from headstart.data.table import PictureSet
 
 
 class Loading(TypedDict, total=False):
-    """What `ImageData` is told about batches and broken pictures."""
+    """What `ImageData` is told about batches, classes and broken pictures."""
 
     batch_size: int
     num_workers: int | str
@@ -22,6 +22,7 @@ class Loading(TypedDict, total=False):
     on_error: str
     max_pixels: int
     passed_dir: str | Path
+    balance: str
 
 
 class Shared(Loading, total=False):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
+from headstart.data.balance import BALANCE, balanced_class_weights, balanced_picture_weights
 from headstart.data.check import MAX_PIXELS, check_pictures, leave_out
 from headstart.data.cores import usable_cores
 from headstart.data.order import EpochBatches, Order, place_of
@@ -30,6 +31,8 @@ class ImageData(LightningDataModule):
     another device it takes one for each core that this process may use, eight at most. `augment` gives every training
     picture a new random crop each time. `on_error="raise"` refuses pictures that are broken, or larger than
     `max_pixels`; `skip` leaves them out. `passed_dir` is where sets of files that were checked are remembered.
+    `balance` makes classes equally important: `sampler` draws the training pictures of an epoch so that all classes are
+    equally likely, `weights` has `class_weights` for the training loss.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class ImageData(LightningDataModule):
         on_error: str = "raise",
         max_pixels: int = MAX_PIXELS,
         passed_dir: str | Path = "data/checked",
+        balance: str = "none",
     ) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
@@ -51,6 +55,8 @@ class ImageData(LightningDataModule):
             raise ValueError(f"data.on_error={on_error}: choose {' or '.join(ON_ERROR)}")
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise ValueError(f"data.max_pixels={max_pixels} must be a whole number from 1 up")
+        if balance not in BALANCE:
+            raise ValueError(f"data.balance={balance}: choose {' or '.join(BALANCE)}")
         self.find = find
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -58,6 +64,7 @@ class ImageData(LightningDataModule):
         self.on_error = on_error
         self.max_pixels = max_pixels
         self.passed_dir = passed_dir
+        self.balance = balance
         self.seed = 0
         self.preprocessing: Preprocessing | None = None
         self.pictures: PictureSet | None = None
@@ -76,6 +83,12 @@ class ImageData(LightningDataModule):
         """The class names in label order."""
         assert self.pictures is not None, "call setup() first"
         return self.pictures.classes
+
+    @property
+    def class_weights(self) -> list[float] | None:
+        """What a training picture of each class weighs in the loss; None where all weigh the same."""
+        assert self.pictures is not None, "call setup() first"
+        return balanced_class_weights(self.pictures) if self.balance == "weights" else None
 
     def train_dataloader(self) -> DataLoader:
         """Batches in an order that the seed and the epoch decide, from where training stands."""
@@ -110,8 +123,9 @@ class ImageData(LightningDataModule):
     def order(self, batch_size: int) -> Order:
         """The order of this device's training pictures."""
         assert self.pictures is not None, "call setup() first"
-        trainer = self._trainer
-        return Order(len(self.pictures.train), batch_size, self.seed, trainer.global_rank, trainer.world_size)
+        trainer, count = self._trainer, len(self.pictures.train)
+        weights = balanced_picture_weights(self.pictures) if self.balance == "sampler" else None
+        return Order(count, batch_size, self.seed, trainer.global_rank, trainer.world_size, weights)
 
     @property
     def _trainer(self) -> Trainer:
