@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
 from headstart.data.balance import BALANCE, balanced_class_weights, balanced_picture_weights
-from headstart.data.check import MAX_PIXELS, check_pictures, leave_out
+from headstart.data.check import MAX_PIXELS, only_whole
 from headstart.data.cores import usable_cores
 from headstart.data.order import EpochBatches, Order, place_of
 from headstart.data.picture_dataset import PictureDataset
@@ -31,8 +31,7 @@ class ImageData(LightningDataModule):
     another device it takes one for each core that this process may use, eight at most. `augment` gives every training
     picture a new random crop each time. `on_error="raise"` refuses pictures that are broken, or larger than
     `max_pixels`; `skip` leaves them out. `passed_dir` is where sets of files that were checked are remembered.
-    `balance` makes classes equally important: `sampler` draws the training pictures of an epoch so that all classes are
-    equally likely, `weights` has `class_weights` for the training loss.
+    `balance="sampler"` draws training pictures so that all classes are equally likely, `weights` has `class_weights`.
     """
 
     def __init__(
@@ -51,12 +50,11 @@ class ImageData(LightningDataModule):
             raise ValueError(f"data.batch_size={batch_size} must be a whole number from 1 up")
         if num_workers != "auto" and (not isinstance(num_workers, int) or num_workers < 0):
             raise ValueError(f"data.num_workers={num_workers} must be auto, or a whole number from 0 up")
-        if on_error not in ON_ERROR:
-            raise ValueError(f"data.on_error={on_error}: choose {' or '.join(ON_ERROR)}")
+        for key, value, choices in (("on_error", on_error, ON_ERROR), ("balance", balance, BALANCE)):
+            if value not in choices:
+                raise ValueError(f"data.{key}={value}: choose {' or '.join(choices)}")
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise ValueError(f"data.max_pixels={max_pixels} must be a whole number from 1 up")
-        if balance not in BALANCE:
-            raise ValueError(f"data.balance={balance}: choose {' or '.join(BALANCE)}")
         self.find = find
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -72,11 +70,7 @@ class ImageData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Find and check the pictures; raises ValueError for everything that is wrong with them."""
         if self.pictures is None:
-            pictures = self.find()
-            samples = (*pictures.train, *pictures.val, *pictures.test)
-            paths = (sample.path for sample in samples)
-            broken = check_pictures(paths, self.passed_dir, self.on_error, self.max_pixels)
-            self.pictures = leave_out(pictures, broken)
+            self.pictures = only_whole(self.find(), self.passed_dir, self.on_error, self.max_pixels)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -86,7 +80,7 @@ class ImageData(LightningDataModule):
 
     @property
     def class_weights(self) -> list[float] | None:
-        """What a training picture of each class weighs in the loss; None where all weigh the same."""
+        """What a picture of each class weighs in the training loss; None where all weigh the same."""
         assert self.pictures is not None, "call setup() first"
         return balanced_class_weights(self.pictures) if self.balance == "weights" else None
 
