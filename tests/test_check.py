@@ -65,7 +65,7 @@ def test_the_limit_can_be_raised_above_pillows_and_is_remembered(tmp_path: Path)
         check_pictures([str(tmp_path / "large.png")], tmp_path, max_pixels=SIDE**2)
     (tmp_path / "small.png").write_bytes(saved("png"))
     for limit, broken in (64 * 64, 0), (64 * 64 - 1, 1), (64 * 64, 0):
-        assert len(check_pictures([str(tmp_path / "small.png")], tmp_path, "skip", limit)) == broken
+        assert len(check_pictures([str(tmp_path / "small.png")], tmp_path, "skip", limit).broken) == broken
 
 
 def test_permissions(nobody: Path) -> None:
@@ -76,9 +76,9 @@ def test_permissions(nobody: Path) -> None:
     path.chmod(0)
     with pytest.raises(ValueError, match=r"1\.png can't be decoded \(Permission denied\)"):
         check_pictures([str(path), str(other)], nobody)
-    assert check_pictures([str(path), str(other)], nobody, "skip") == {str(path)}
+    assert check_pictures([str(path), str(other)], nobody, "skip").broken == {str(path)}
     path.chmod(0o600)
-    assert check_pictures([str(path), str(other)], nobody) == set()
+    assert check_pictures([str(path), str(other)], nobody).broken == set()
     for folder in (path.parent, nobody):
         folder.chmod(0)
         with pytest.raises(ValueError, match=f"{folder} can't be read .Permission denied.: change its permissions"):

@@ -126,3 +126,14 @@ def test_a_scheduler_that_reacts_follows_the_monitor(backbone: Backbone) -> None
 def test_a_misspelt_norm_is_named(backbone: Backbone) -> None:
     with pytest.raises(ValueError, match=r"head.norm=group: choose none, layer or batch"):
         Classifier(backbone, partial(heads.linear, norm="group"), CLASSES)
+
+
+def test_class_weights_weigh_the_training_loss_alone_and_are_in_the_checkpoint(backbone: Backbone) -> None:
+    model = Classifier(backbone, heads.linear, ("a", "b"), class_weights=[1.5, 0.5])
+    model.head = torch.nn.Identity()
+    logits, labels = torch.tensor([[2.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1])
+    losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    loss = model.training_step((logits, labels), 0)["loss"]  # pyright: ignore[reportOptionalSubscript]
+    assert torch.isclose(loss, (1.5 * losses[0] + 0.5 * losses[1]) / 2)
+    assert model.hparams["class_weights"] == [1.5, 0.5]
+    assert "class_weights" not in model.state_dict()  # as in every checkpoint of before

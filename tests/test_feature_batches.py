@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ LABELS = torch.arange(COUNT)
 VIEWS = [LABELS.float().view(-1, 1), -LABELS.float().view(-1, 1)]
 
 
-def shuffled(epoch: int, seed: int = 0, views: int = 1, done: int = 0, **device: int) -> Shuffled:
+def shuffled(epoch: int, seed: int = 0, views: int = 1, done: int = 0, **device: Any) -> Shuffled:
     return Shuffled(VIEWS[:views], LABELS, Order(COUNT, 4, seed, **device), lambda: (epoch, done))
 
 
@@ -45,6 +47,28 @@ def test_live_batches_take_the_same_order_and_number_the_draws() -> None:
     rows = [row for batch in batches for row in batch]
     assert [row - 2 * COUNT for row in rows] == labels_of(shuffled(2, seed=7, done=1))
     assert len(batches) == 3
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_a_sampler_draws_by_weight_and_its_order_is_a_function_of_seed_and_epoch(world_size: int) -> None:
+    weights = torch.tensor([9, 9] + [0.25] * 8, dtype=torch.float64)  # 9:1 for the first two
+    device = {"weights": weights, "world_size": world_size}
+    parts = [[labels_of(shuffled(epoch, **device, rank=rank)) for rank in range(world_size)] for epoch in range(300)]
+    assert len({len(part) for epoch in parts for part in epoch}) == 1
+    drawn = torch.tensor([label for epoch in parts for part in epoch for label in part])
+    assert (drawn < 2).float().mean() == pytest.approx(0.9, abs=0.03)
+    assert set(drawn.tolist()) == set(range(COUNT))
+    assert [labels_of(shuffled(7, **device, rank=rank)) for rank in range(world_size)] == parts[7]
+    assert parts[7] != parts[8]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_picture_that_is_drawn_twice_is_augmented_anew(rank: int) -> None:
+    order = Order(COUNT, 4, 7, rank, 2, weights=torch.tensor([1.0] + [0.001] * 9, dtype=torch.float64))
+    numbers = [[n for batch in EpochBatches(order, lambda: (epoch, 0)) for n in batch] for epoch in (1, 2)]  # noqa: B023
+    assert len(set(numbers[0] + numbers[1])) == 10
+    assert [n % COUNT for n in numbers[0]] == torch.cat(order.batches(1)).tolist()
+    assert [n for batch in EpochBatches(order, lambda: (1, 1)) for n in batch] == numbers[0][4:]
 
 
 def test_epochs_take_turns_with_the_views() -> None:

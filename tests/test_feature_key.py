@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headstart.backbones import Preprocessing
-from headstart.data.sources import Sample
+from headstart.data.table import Sample
 from headstart.features import key as module
 from headstart.features.key import feature_facts, feature_key
 

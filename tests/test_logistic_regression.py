@@ -47,6 +47,16 @@ def test_it_is_the_minimum_of_the_penalised_loss(data: tuple[Tensor, Tensor], pe
     assert max(gradient.abs().max() for gradient in gradients) < 5e-4
 
 
+def test_class_weights_do_what_more_pictures_do(data: tuple[Tensor, Tensor]) -> None:
+    features, labels = data
+    rows = torch.arange(COUNT).repeat_interleave((labels == 2) * 2 + 1)  # those of class 2 three times
+    weighted = solved(features, labels, 1e-3, class_weights=torch.tensor([1.0, 1.0, 3.0, 1.0]))
+    plain = solved(features, labels, 1e-3)
+    repeated = solved(features[rows], labels[rows], 1e-3)
+    difference = (weighted(features) - repeated(features)).abs().max()
+    assert difference < 0.1 * (plain(features) - repeated(features)).abs().max()
+
+
 def test_a_weaker_penalty_fits_closer(data: tuple[Tensor, Tensor]) -> None:
     losses = [F.cross_entropy(solved(*data, penalty)(data[0]), data[1]).item() for penalty in (1.0, 0.1, 0.01)]
     assert losses[0] > losses[1] > losses[2]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -45,6 +45,10 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(
             "data.augment=true draws new crops every epoch, features.cache=true can't: try features.views=4"
         )
+    if cfg.data.get("balance") == "sampler" and getattr(get_class(cfg.model._target_), "wants_whole_set", False):
+        raise ValueError(
+            "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
+        )
 
 
 def make_data(cfg: DictConfig) -> ImageData:
@@ -60,14 +64,19 @@ def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
     """Load the backbone and put a new head on it; the data takes its preprocessing from there."""
     backbone = the_backbone(cfg)
     data.preprocessing = backbone.preprocessing
-    model: Classifier = instantiate(cfg.model)(backbone=backbone, head=instantiate(cfg.head), classes=data.classes)
+    parts = {"backbone": backbone, "head": instantiate(cfg.head)}
+    model: Classifier = instantiate(cfg.model)(**parts, classes=data.classes, class_weights=data.class_weights)
+    log.info(f"model: {_weights(model)}")
+    return model
+
+
+def _weights(model: Classifier) -> str:
     counts = dict.fromkeys((False, True), 0)
     for parameter in model.backbone.parameters():
         counts[parameter.requires_grad] += parameter.numel()
-    head = sum(parameter.numel() for parameter in model.head.parameters())
     trained = f" and {counts[True]:,} trained" if counts[True] else ""
-    log.info(f"model: {counts[False]:,} frozen{trained} weights in the backbone, {head:,} trained ones in the head")
-    return model
+    head = sum(parameter.numel() for parameter in model.head.parameters())
+    return f"{counts[False]:,} frozen{trained} weights in the backbone, {head:,} trained ones in the head"
 
 
 def the_backbone(cfg: DictConfig) -> Backbone:
@@ -86,7 +95,8 @@ def make_head_model(cfg: DictConfig, model: Classifier) -> Classifier:
     """Put a head like the model's on the same backbone, frozen: solved for where it is linear, else descended to."""
     descent = partial(Classifier, lr=4e-3, scheduler=partial(warmup_cosine, warmup=0.0))
     make = LogisticRegression if is_linear(model.head) else descent
-    values = {"label_smoothing": model.label_smoothing, "monitor": model.monitor}
+    weights = None if model.class_weights is None else model.class_weights.tolist()
+    values = {"label_smoothing": model.label_smoothing, "monitor": model.monitor, "class_weights": weights}
     return make(the_backbone(cfg), instantiate(cfg.head), model.classes, **values)
 
 

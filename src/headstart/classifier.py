@@ -32,11 +32,12 @@ class Classifier(LightningModule):
     optimizer that holds nothing but the head. A `strategy` (or its values, as a checkpoint has them) trains some of the
     backbone, too; the rest stays frozen. A batch holds pictures, or their features from an earlier pass. Three
     arguments are functions: `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)` and
-    `scheduler(optimizer)`, see `optimize`.
+    `scheduler(optimizer)`, see `optimize`. `class_weights` are those of the training loss, in label order.
     """
 
     mean: Tensor
     std: Tensor
+    class_weights: Tensor | None
     wants_whole_set = False  # of features in one batch, rather than in batches of data.batch_size
 
     def __init__(
@@ -51,6 +52,7 @@ class Classifier(LightningModule):
         scheduler: Callable[..., Any] | None = None,
         monitor: str = "val/accuracy",
         strategy: Strategy | dict[str, Any] | None = None,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.classes = tuple(classes)
@@ -62,9 +64,12 @@ class Classifier(LightningModule):
         self.thaw = Thaw(backbone.network, self.strategy)
         self.backbone = self.thaw.network.to(memory_format=torch.channels_last)
         self.head = head(backbone.num_features, len(self.classes))
+        weights = torch.tensor(class_weights) if class_weights else None
+        self.register_buffer("class_weights", weights, persistent=False)
         self._register()
         parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
-        values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
+        values: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing}
+        values |= {"monitor": monitor, "class_weights": class_weights}
         values["strategy"] = asdict(self.strategy) if self.strategy else None
         self.save_hyperparameters(describe_model(backbone, self.classes, parts, values), logger=False)
 
@@ -114,7 +119,7 @@ class Classifier(LightningModule):
         return self._training_loss(self(batch[0]), batch[1])
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss = F.cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
         return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "pictures": len(labels)}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -50,7 +50,8 @@ def explain(error: BaseException) -> str | None:
     """What a user should read about `error`, in one line; None when it is a bug."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"there is no {group}={name}; {_did_you_mean(name, error.options)}there are {', '.join(error.options)}"
+        options = [option for option in error.options if not option.startswith("_")]
+        return f"there is no {group}={name}; {_did_you_mean(name, options)}there are {', '.join(options)}"
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
         key = error.__cause__.full_key or ""
         known = _known_keys()
@@ -85,12 +86,21 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 def _known_keys() -> dict[str, list[str]]:
     """Every key that some file below conf/ gives a value, such as `head` or `model.lr`, and the choices that do so."""
     keys: dict[str, list[str]] = {}
-    for path in sorted(CONF_DIR.rglob("*.yaml")):
+    for path in sorted(CONF_DIR.rglob("[!_]*.yaml")):
         group = path.relative_to(CONF_DIR).parent.parts
         package = () if path.read_text().startswith("# @package _global_") else group
-        for key in {*group, *_dotted(OmegaConf.load(path), package)}:
+        for key in {*group, *_dotted(_with_shared(path), package)}:
             keys.setdefault(key, []).append(f"{'.'.join(group)}={path.stem}")
     return keys
+
+
+def _with_shared(path: Path) -> Any:
+    """A choice's file with what it takes from those beside it that are no choices, such as conf/data/_pictures.yaml."""
+    node = OmegaConf.load(path)
+    assert isinstance(node, DictConfig)
+    shared = [name for name in node.get("defaults", []) if isinstance(name, str) and name.startswith("_")]
+    files = [path.with_name(f"{name}.yaml") for name in shared if name != "_self_"]
+    return OmegaConf.merge(*map(OmegaConf.load, files), node)
 
 
 def _dotted(node: Any, prefix: tuple[str, ...]) -> Iterator[str]:

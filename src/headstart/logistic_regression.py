@@ -67,7 +67,8 @@ class LogisticRegression(Classifier):
         assert not isinstance(optimizer, list)
         self.log("penalty", penalty)
         with torch.autocast(self.device.type, enabled=False):
-            logits = solve(self.head, features, labels, penalty, optimizer.step, self.label_smoothing)
+            options = (self.label_smoothing, self.class_weights)
+            logits = solve(self.head, features, labels, penalty, optimizer.step, *options)
         optimizer.state.clear()  # the slopes it remembers are those of this penalty
         return self._training_loss(logits, labels)
 
@@ -108,6 +109,7 @@ def solve(
     penalty: float,
     step: Callable[..., Any],
     label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """Move a linear head to the minimum of its mean loss on `features` [pictures, num_features] plus the penalty.
 
@@ -131,7 +133,7 @@ def solve(
 
     def closure() -> Tensor:
         with torch.enable_grad():
-            loss = F.cross_entropy(logits(), labels, label_smoothing=label_smoothing)
+            loss = F.cross_entropy(logits(), labels, weight=class_weights, label_smoothing=label_smoothing)
             total = loss + penalty / 2 * weight.square().sum()
             # Not backward(): every device solves the same problem, so gradients must not be averaged between them.
             weight.grad, bias.grad = torch.autograd.grad(total, [weight, bias])

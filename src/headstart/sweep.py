@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from headstart.cross_validation import fold_table, over_folds
 from headstart.errors import explain
 
 if TYPE_CHECKING:
@@ -51,10 +52,13 @@ class SweepTable(Callback):
         path.write_text(json.dumps(self.jobs, indent=2) + "\n")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the table; the process ends with 1 when a job failed."""
+        """Print the table, and that of `folds.json` if there are folds; the process ends with 1 when a job failed."""
         sweep_dir = Path(config.hydra.sweep.dir)
         failed = sum(job["error"] is not None for job in self.jobs)
-        Console().print(_table(self.jobs), f"{sweep_dir}: {len(self.jobs)} jobs, {failed} failed", soft_wrap=True)
+        if means := over_folds(self.jobs):
+            (sweep_dir / "folds.json").write_text(json.dumps(means, indent=2) + "\n")
+        tables = [_table(self.jobs), *([fold_table(means)] if means else [])]
+        Console().print(*tables, f"{sweep_dir}: {len(self.jobs)} jobs, {failed} failed", soft_wrap=True)
         if failed:
             sys.exit(f"error: {failed} of {len(self.jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
 

@@ -1,16 +1,20 @@
 """What `conf/data/*.yaml` names: one function for each way of bringing pictures."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 from headstart.data.image_data import ImageData
 from headstart.data.shapes import draw_shapes
-from headstart.data.sources import PictureSet, find_pictures
+from headstart.data.sources import find_pictures
+from headstart.data.split import Splitting
+from headstart.data.table import PictureSet
 
 
 class Loading(TypedDict, total=False):
-    """What all of them hand on to `ImageData`."""
+    """What `ImageData` is told about batches, classes and broken pictures."""
 
     batch_size: int
     num_workers: int | str
@@ -18,29 +22,37 @@ class Loading(TypedDict, total=False):
     on_error: str
     max_pixels: int
     passed_dir: str | Path
+    balance: str
 
 
-def folder(
-    root: str | Path,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-    **loading: Unpack[Loading],
-) -> ImageData:
+class Shared(Loading, total=False):
+    """What all functions here take: `conf/data/_pictures.yaml`."""
+
+    val_fraction: float
+    test_fraction: float
+    seed: int
+    folds: int | None
+    fold: int | None
+    group: str | None
+
+
+def folder(root: str | Path, **shared: Unpack[Shared]) -> ImageData:
     """Pictures in class folders below `root`, with or without `train`, `val` and `test` above them."""
-    return ImageData(partial(find_pictures, root, val_fraction, test_fraction, seed), **loading)
+    return image_data(lambda splitting: find_pictures(root, **asdict(splitting)), shared)
 
 
-def shapes(
-    root: str | Path,
-    per_class: tuple[int, int, int] = (70, 20, 30),
-    seed: int = 0,
-    **loading: Unpack[Loading],
-) -> ImageData:
+def shapes(root: str | Path, per_class: tuple[int, int, int] = (70, 20, 30), **shared: Unpack[Shared]) -> ImageData:
     """The embedded picture set, drawn below `root` when it isn't there yet."""
 
-    def find() -> PictureSet:
+    def find(splitting: Splitting) -> PictureSet:
         train, val, test = per_class
-        return find_pictures(draw_shapes(Path(root), (train, val, test), seed))
+        return find_pictures(draw_shapes(Path(root), (train, val, test), splitting.seed), **asdict(splitting))
 
-    return ImageData(find, **loading)
+    return image_data(find, shared)
+
+
+def image_data(find: Callable[[Splitting], PictureSet], shared: Mapping[str, Any]) -> ImageData:
+    """Batches of the pictures that `find` finds and splits; `shared` are the arguments that all sources have."""
+    names = {field.name for field in fields(Splitting)}
+    splitting = Splitting(**{name: value for name, value in shared.items() if name in names})
+    return ImageData(partial(find, splitting), **{name: value for name, value in shared.items() if name not in names})

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
-from headstart.data.check import MAX_PIXELS, check_pictures, leave_out
+from headstart.data.balance import BALANCE, balanced_class_weights, balanced_picture_weights
+from headstart.data.check import MAX_PIXELS, only_whole
 from headstart.data.cores import usable_cores
 from headstart.data.order import EpochBatches, Order, place_of
 from headstart.data.picture_dataset import PictureDataset
-from headstart.data.sources import PictureSet
+from headstart.data.table import PictureSet
 from headstart.signals import end_workers_at_exit, ignore_signals
 
 MAX_AUTO_WORKERS = 8
@@ -30,6 +31,7 @@ class ImageData(LightningDataModule):
     another device it takes one for each core that this process may use, eight at most. `augment` gives every training
     picture a new random crop each time. `on_error="raise"` refuses pictures that are broken, or larger than
     `max_pixels`; `skip` leaves them out. `passed_dir` is where sets of files that were checked are remembered.
+    `balance="sampler"` draws training pictures so that all classes are equally likely, `weights` has `class_weights`.
     """
 
     def __init__(
@@ -41,14 +43,16 @@ class ImageData(LightningDataModule):
         on_error: str = "raise",
         max_pixels: int = MAX_PIXELS,
         passed_dir: str | Path = "data/checked",
+        balance: str = "none",
     ) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"data.batch_size={batch_size} must be a whole number from 1 up")
         if num_workers != "auto" and (not isinstance(num_workers, int) or num_workers < 0):
             raise ValueError(f"data.num_workers={num_workers} must be auto, or a whole number from 0 up")
-        if on_error not in ON_ERROR:
-            raise ValueError(f"data.on_error={on_error}: choose {' or '.join(ON_ERROR)}")
+        for key, value, choices in (("on_error", on_error, ON_ERROR), ("balance", balance, BALANCE)):
+            if value not in choices:
+                raise ValueError(f"data.{key}={value}: choose {' or '.join(choices)}")
         if not isinstance(max_pixels, int) or max_pixels < 1:
             raise ValueError(f"data.max_pixels={max_pixels} must be a whole number from 1 up")
         self.find = find
@@ -58,6 +62,7 @@ class ImageData(LightningDataModule):
         self.on_error = on_error
         self.max_pixels = max_pixels
         self.passed_dir = passed_dir
+        self.balance = balance
         self.seed = 0
         self.preprocessing: Preprocessing | None = None
         self.pictures: PictureSet | None = None
@@ -65,17 +70,19 @@ class ImageData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Find and check the pictures; raises ValueError for everything that is wrong with them."""
         if self.pictures is None:
-            pictures = self.find()
-            samples = (*pictures.train, *pictures.val, *pictures.test)
-            paths = (sample.path for sample in samples)
-            broken = check_pictures(paths, self.passed_dir, self.on_error, self.max_pixels)
-            self.pictures = leave_out(pictures, broken)
+            self.pictures = only_whole(self.find(), self.passed_dir, self.on_error, self.max_pixels)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The class names in label order."""
         assert self.pictures is not None, "call setup() first"
         return self.pictures.classes
+
+    @property
+    def class_weights(self) -> list[float] | None:
+        """What a picture of each class weighs in the training loss; None where all weigh the same."""
+        assert self.pictures is not None, "call setup() first"
+        return balanced_class_weights(self.pictures) if self.balance == "weights" else None
 
     def train_dataloader(self) -> DataLoader:
         """Batches in an order that the seed and the epoch decide, from where training stands."""
@@ -92,7 +99,7 @@ class ImageData(LightningDataModule):
         return self._in_order("test")
 
     def share(self, split: str, view: int, rows: Sequence[int], device: str) -> DataLoader:
-        """Batches of some of a split's pictures, in one view of them, for a device of the type `device`."""
+        """Batches of some of a split's or fold's pictures, in one view of them, for a device of the type `device`."""
         return self._batches(Subset(self._dataset(split, view), rows), device, {"batch_size": self.batch_size})
 
     def _in_order(self, split: str) -> DataLoader:
@@ -110,8 +117,9 @@ class ImageData(LightningDataModule):
     def order(self, batch_size: int) -> Order:
         """The order of this device's training pictures."""
         assert self.pictures is not None, "call setup() first"
-        trainer = self._trainer
-        return Order(len(self.pictures.train), batch_size, self.seed, trainer.global_rank, trainer.world_size)
+        trainer, count = self._trainer, len(self.pictures.train)
+        weights = balanced_picture_weights(self.pictures) if self.balance == "sampler" else None
+        return Order(count, batch_size, self.seed, trainer.global_rank, trainer.world_size, weights)
 
     @property
     def _trainer(self) -> Trainer:
@@ -120,7 +128,8 @@ class ImageData(LightningDataModule):
 
     def _dataset(self, split: str, view: int | None) -> PictureDataset:
         assert self.preprocessing is not None, "set data.preprocessing to the backbone's first"
-        samples = getattr(self.pictures, split)
+        assert self.pictures is not None, "call setup() first"
+        samples = self.pictures.part(split)
         if not samples:
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
         return PictureDataset(samples, self.preprocessing, view, self.seed)

@@ -15,7 +15,7 @@ class Order:
     """One device's batches of `count` pictures, in an order that only `seed` and the epoch decide.
 
     All devices get equally many, as DistributedSampler sees to: the order's first pictures fill up the last
-    ones' places.
+    ones' places. With `weights` [count], each place of an epoch is drawn anew from all pictures, in proportion to them.
     """
 
     count: int
@@ -23,6 +23,7 @@ class Order:
     seed: int = 0
     rank: int = 0
     world_size: int = 1
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return -(-self._share // self.batch_size)
@@ -30,8 +31,18 @@ class Order:
     def batches(self, epoch: int) -> tuple[Tensor, ...]:
         """The rows [batch] of every batch of an epoch."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)  # which looks at 32 bits
-        order = torch.randperm(self.count, generator=generator)
+        if self.weights is None:
+            order = torch.randperm(self.count, generator=generator)
+        else:
+            order = torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
         return order.repeat(2)[self.rank :: self.world_size][: self._share].split(self.batch_size)
+
+    def draws(self, epoch: int) -> tuple[Tensor, ...]:
+        """A number for every place [batch] of every batch of an epoch: no picture comes twice with the same."""
+        numbers = torch.full((self.count,), epoch)
+        if self.weights is not None:
+            numbers = epoch * self.count + torch.arange(self.count)
+        return numbers.repeat(2)[self.rank :: self.world_size][: self._share].split(self.batch_size)
 
     @property
     def _share(self) -> int:
@@ -42,7 +53,7 @@ class Order:
 class EpochBatches:
     """A DataLoader's batch sampler: lists of rows, from wherever in the epoch training stands.
 
-    Every epoch counts on from where the one before ended (row + epoch * count), for pictures that look new each time.
+    Every draw counts on from where the one before ended (row + draw * count), for pictures that look new each time.
     """
 
     order: Order
@@ -53,8 +64,8 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, done = self.place()
-        for rows in self.order.batches(epoch)[done:]:
-            yield (rows + epoch * self.order.count).tolist()
+        for rows, draws in zip(self.order.batches(epoch)[done:], self.order.draws(epoch)[done:], strict=True):
+            yield (rows + draws * self.order.count).tolist()
 
 
 def place_of(trainer: Any) -> tuple[int, int]:

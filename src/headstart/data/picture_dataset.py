@@ -11,7 +11,7 @@ from headstart.backbones import Preprocessing
 from headstart.data.augment import RandomCropAndFlip
 from headstart.data.cores import usable_cores
 from headstart.data.decode import read_picture
-from headstart.data.sources import Sample
+from headstart.data.table import Sample
 from headstart.data.transforms import ResizeAndCrop
 
 

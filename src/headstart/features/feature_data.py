@@ -57,8 +57,13 @@ class FeatureData(LightningDataModule):
         self.images.setup()
         self.images.trainer = self.trainer
         splits = STAGES.get(str(stage), SPLITS)
-        wanted = [(split, view) for split in splits for view in range(self.views if split == "train" else 1)]
-        wanted = [name for name in wanted if getattr(self.images.pictures, name[0]) and name not in self.features]
+        wanted = [
+            (part, view)
+            for split in splits
+            for part in self._parts(split)
+            for view in range(self.views if split == "train" else 1)
+            if (part, view) not in self.features
+        ]
         if wanted and not self.live:
             started = time.perf_counter()
             paths = FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify).ensure(wanted)
@@ -70,7 +75,7 @@ class FeatureData(LightningDataModule):
         """Every picture once an epoch, in a new order; all at once for a model that wants them so."""
         if self.live:
             return self.images.train_dataloader()
-        views = [self.features["train", view] for view in range(self.views)]
+        views = [self._features("train", view) for view in range(self.views)]
         labels = self._labels("train")
         if self.model.wants_whole_set:
             return WholeSet(views, labels)
@@ -92,9 +97,19 @@ class FeatureData(LightningDataModule):
         return self.images.files_of_batch(epoch, batch_idx, None if self.live else self.batch_size)
 
     def _in_order(self, split: str) -> InOrder:
-        if (split, 0) not in self.features:
+        if not self._parts(split):
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
-        return InOrder(self.features[split, 0], self._labels(split), MEASURED_AT_ONCE, *self._place())
+        return InOrder(self._features(split, 0), self._labels(split), MEASURED_AT_ONCE, *self._place())
+
+    def _parts(self, split: str) -> list[str]:
+        """What a split's features are put together from: folds are computed once for all runs that deal them so."""
+        pictures = self.images.pictures
+        assert pictures is not None, "call setup() first"
+        return [name for name in pictures.parts(split) if pictures.part(name)]
+
+    def _features(self, split: str, view: int) -> Tensor:
+        parts = [self.features[part, view] for part in self._parts(split)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _labels(self, split: str) -> Tensor:
         samples = getattr(self.images.pictures, split)

@@ -21,7 +21,7 @@ from headstart.data import ImageData
 from headstart.features.feature_file import ENDING, LOCK, PART, write_rows
 from headstart.features.key import feature_facts, feature_key
 
-Name = tuple[str, int]  # a split, and which view of its pictures
+Name = tuple[str, int]  # a split or a fold, and which view of its pictures
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,8 @@ class FeaturePass:
             return self._network(self._noise.to(self.device)).shape[1]
 
     def _facts(self, split: str, view: int) -> dict[str, Any]:
-        samples, precision = getattr(self.images.pictures, split), str(self.trainer.precision)
+        assert self.images.pictures is not None, "call setup() first"
+        samples, precision = self.images.pictures.part(split), str(self.trainer.precision)
         model = self.model
         return feature_facts(model.recipe, model.digest, model.preprocessing, precision, samples, view, self.verify)
 

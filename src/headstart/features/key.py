@@ -11,7 +11,7 @@ from typing import Any
 
 from headstart.backbones import Preprocessing
 from headstart.data.manifest import manifest
-from headstart.data.sources import Sample
+from headstart.data.table import Sample
 
 FORMAT = 1  # raise it whenever the same inputs come to other features
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers
