@@ -1,12 +1,14 @@
 """data=csv: CSV, TSV and Parquet files with a row for each picture."""
 
 import csv
+import re
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import Train, results
-from lightning.pytorch import seed_everything  # noqa: F401 (the fixture `train` needs it to be imported once)
 
 from headstart.data import find_pictures
 from headstart.data.labels import read_labels
@@ -108,7 +110,7 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ValueError, match=r"pip install -e \.\[parquet\]"):
         read_labels(table(tmp_path, "", "labels.parquet"))
 
@@ -132,10 +134,13 @@ def test_a_table_of_a_folders_pictures_gives_the_folders_samples(tmp_path: Path,
     assert picture_set(rows, Splitting(0.1, 0.2, 3), "there") == replace(found, ignored=0)
 
 
-def test_a_run_on_a_table_uses_the_folders_features_and_gives_its_score(
-    train: Train, pictures: Path, caplog: pytest.LogCaptureFixture
+def test_a_run_on_a_table_computes_no_feature_of_the_folders_pictures_again(
+    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (of_folder,) = train()
-    path = table_of(pictures, pictures.parent / "labels.csv", split_folders=True)
-    _, of_table = train("data=csv", "~data.root", f"data.path={path}")
-    assert results(of_table)["score"] == results(of_folder)["score"]
+    copy = Path(shutil.copytree(pictures, tmp_path / "copy"))
+    train(f"data.root={copy}", "hydra.run.dir=logs/runs/folder")
+    path = table_of(copy, tmp_path / "labels.csv", split_folders=True)
+    train("data=csv", f"data.path={path}", "hydra.run.dir=logs/runs/table")
+    assert re.findall(r"(\d+) of them computed now", capsys.readouterr().out) == ["80", "0"]
+    of_folder, of_table = (results(Path("logs/runs") / name) for name in ("folder", "table"))
+    assert of_table["metrics"] == of_folder["metrics"]

@@ -82,7 +82,7 @@ def torchvision(
     def find(splitting: Splitting) -> PictureSet:
         from headstart.data.from_torchvision import read_torchvision
 
-        return picture_set(read_torchvision(name, options or {}, root, written_dir, download), splitting, name)
+        return picture_set(read_torchvision(name, dict(options or {}), root, written_dir, download), splitting, name)
 
     return image_data(find, shared)
 
