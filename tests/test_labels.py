@@ -58,11 +58,12 @@ def test_parquet_with_numbers_and_gaps_gives_the_same(tmp_path: Path) -> None:
 
     table(tmp_path, "")
     columns = {"path": ["a.jpg", "b.jpg"], "label": [3.0, 12.0], "split": [None, "VALID"], "who": ["Ann", None]}
-    parquet.write_table(pyarrow.table(columns), tmp_path / "labels.parquet", row_group_size=1)
+    parquet.write_table(pyarrow.table(columns), tmp_path / "labels.parquet")
     rows = read_labels(tmp_path / "labels.parquet", group_column="who")
     assert rows == [Row(f"{tmp_path}/a.jpg", "3", None, "Ann"), Row(f"{tmp_path}/b.jpg", "12", "val", None)]
-    parquet.write_table(pyarrow.table(columns | {"label": [3.0, None]}), tmp_path / "labels.parquet", row_group_size=1)
-    with pytest.raises(ValueError, match=r"^row 3 of .*labels\.parquet has no label"):
+    many = {"path": ["a.jpg"] * 70_001, "label": [*["cat"] * 70_000, None]}  # more than are read at a time
+    parquet.write_table(pyarrow.table(many), tmp_path / "labels.parquet")
+    with pytest.raises(ValueError, match=r"^row 70002 of .*labels\.parquet has no label"):
         read_labels(tmp_path / "labels.parquet")
 
 
@@ -80,12 +81,21 @@ MISTAKES = {
     "an empty file": ("", "has no column path .*there are: none$"),
     "an empty label": ("path,label\na.jpg,cat\nb.jpg, \n", r"^row 3 of .*labels\.csv has no label"),
     "an empty path": ("path,label\n,cat\n", r"^row 2 of .*labels\.csv has no path"),
-    "an unknown split": ("path,label,split\na.jpg,cat,trian\n", "^row 2 of .* 'trian' is no split; there are train, val"),
+    "an unknown split": (
+        "path,label,split\na.jpg,cat,trian\n",
+        "^row 2 of .* 'trian' is no split; there are",
+    ),
     "a comma without quotes": ("path,label\na.jpg,cat, fat\n", "^row 2 of .* has 3 fields, and there are 2 columns"),
     "two labels": ("path,label\na.jpg,cat\n./a.jpg,dog\n", r"^rows 2 and 3 of .* say different things of \./a\.jpg"),
     "two splits": ("path,label,split\na.jpg,cat,train\na.jpg,cat,test\n", "^rows 2 and 3 of .* say different things"),
-    "one file missing": ("path,label\na.jpg,cat\nc.jpg,cat\n", r"^there is no file .*/c\.jpg \(row 3 of .*\.csv\): paths"),
-    "all missing": ("path,label\nx/a.jpg,1\nx/b.jpg,1\nx/c.jpg,1\n", r"\(row 2 of .*\), and 2 more of 3 files are miss"),
+    "one file missing": (
+        "path,label\na.jpg,cat\nc.jpg,cat\n",
+        r"^there is no file .*/c\.jpg \(row 3 of .*\)",
+    ),
+    "all missing": (
+        "path,label\nx/a.jpg,1\nx/b.jpg,1\nx/c.jpg,1\n",
+        r"\(row 2 of .*\), and 2 more of 3 files",
+    ),
     "bytes that are no text": ("path,label\na.jpg,\udcff\n", "can't be read as text in UTF-8"),
 }
 

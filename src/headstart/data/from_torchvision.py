@@ -1,6 +1,7 @@
 """torchvision's own data sets, with their own splits and download, whatever their constructors call them."""
 
 import operator
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,7 +61,9 @@ def _class_number(name: str, target: Any) -> int | None:
     try:
         number = -1 if target is None else operator.index(target)
     except TypeError:
-        raise ValueError(f"torchvision's {name} has no single class for each picture: {target!r} (data.options)") from None
+        raise ValueError(
+            f"torchvision's {name} has no single class for each picture: {target!r} (data.options)"
+        ) from None
     return None if number < 0 else number
 
 
@@ -84,7 +87,7 @@ class _File(str):
     """A picture's path, where a data set wants to open and convert the picture."""
 
     def __new__(cls, source: Any, *_: Any, **__: Any) -> Self:
-        return super().__new__(cls, getattr(source, "name", source))  # an open file, or a path
+        return super().__new__(cls, os.fspath(source) if isinstance(source, str | os.PathLike) else source.name)
 
     def convert(self, _mode: str) -> Self:
         """As a picture would be: this one stays what it is."""

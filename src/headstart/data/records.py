@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -66,11 +66,11 @@ def _read_parquet(path: Path, choose: Choose) -> Iterator[Record]:
         with ParquetFile(path) as file:
             names = file.schema_arrow.names
             places = choose(names)
-            number = 1  # of the header, if this were a spreadsheet
+            numbers = count(2)  # as if it were a spreadsheet with a header
             for batch in file.iter_batches(columns=[names[place] for place in places if place is not None]):
                 columns = [repeat("") if place is None else _texts(batch, names[place]) for place in places]
-                for number, fields in enumerate(zip(*columns, strict=False), start=number + 1):
-                    yield number, list(fields)
+                for fields in zip(*columns, strict=False):
+                    yield next(numbers), list(fields)
     except (OSError, ArrowException) as error:
         raise ValueError(f"{path} can't be read as Parquet ({error})") from error
 

@@ -57,4 +57,3 @@ def _draw_all(jobs: list[Job]) -> None:
     console = Console(stderr=True)
     for path, class_name, entropy in track(jobs, "Drawing shapes", console=console, disable=brief):
         paint(OUTLINES[class_name], np.random.default_rng(entropy)).save(path, quality=90)
-

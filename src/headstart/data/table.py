@@ -79,8 +79,8 @@ def picture_set(
     """Turn the rows of the source `where` into samples by split, cutting those splits that no row names.
 
     What is cut comes from the training pictures only: seeded, and stratified by class. Labels number `classes`, by
-    default the sorted names of the training pictures' classes; numbers are sorted as such. Samples are in label order, and
-    of each class in the order of their paths: the same pictures are the same set, wherever their rows come from.
+    default the sorted names of the training pictures' classes; numbers are sorted as such. Samples are in label order,
+    those of a class in the order of their paths: the same pictures are the same set, wherever their rows come from.
 
     Raises:
         ValueError: no picture, only one class, a class that has too few pictures, a class that only the validation or

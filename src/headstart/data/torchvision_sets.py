@@ -27,7 +27,8 @@ KNOWN = (
     "Imagenette", "KMNIST", "LFWPeople", "MNIST", "Omniglot", "OxfordIIITPet", "PCAM", "Places365", "QMNIST",
     "RenderedSST2", "SEMEION", "STL10", "SUN397", "SVHN", "StanfordCars", "USPS",
 )  # fmt: skip
-NEEDS = {"Flowers102": ["scipy"], "PCAM": ["h5py", "gdown"], "SVHN": ["scipy"], "StanfordCars": ["scipy"]}
+SCIPY = ("Caltech101", "Flowers102", "SVHN", "StanfordCars")
+NEEDS = dict.fromkeys(SCIPY, ("scipy",)) | {"PCAM": ("h5py", "gdown")}
 SPLITS = {"train": ("train", "trainval", "train-standard"), "val": ("val", "valid"), "test": ("test",)}
 OURS = ("root", "download", "loader", "transform", "target_transform", "transforms")  # not for data.options
 PROBLEMS = (OSError, RuntimeError, EOFError, HTTPException, ImportError, tarfile.TarError, zipfile.BadZipFile)
@@ -45,7 +46,7 @@ def open_splits(name: str, options: Mapping[str, Any], root: Path, download: boo
     if name not in KNOWN:
         hint = did_you_mean(name, KNOWN)
         raise ValueError(f"torchvision has no data set {name!r} to classify; {hint}there are {', '.join(KNOWN)}")
-    for package in NEEDS.get(name, []):
+    for package in NEEDS.get(name, ()):
         if find_spec(package) is None:
             raise ValueError(f"torchvision reads {name} with {package}: pip install {package}")
     kind = getattr(datasets, name)
@@ -103,7 +104,10 @@ def _open(
     root: Path,
     download: bool = False,
 ) -> Splits:
-    """All splits whose names torchvision knows, and that have pictures. CIFAR is unpickled, after its MD5 is checked."""
+    """All splits whose names torchvision knows, and that have pictures.
+
+    CIFAR's files are pickles: torchvision reads them once their MD5 is the one that it knows.
+    """
     more = {"loader": str} if "loader" in parameters else {}
     more |= {"download": download} if "download" in parameters else {}
     splits: dict[str | None, Any] = {}
