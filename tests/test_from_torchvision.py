@@ -80,7 +80,7 @@ def svhn(root: Path, monkeypatch: Patch) -> None:
 
 def mat(path: Path, **arrays: np.ndarray) -> None:
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def read_mat_files(monkeypatch: Patch) -> None:

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -16,14 +16,11 @@ from headstart.data.manifest import manifest
 from headstart.data.table import SPLIT_NAMES, Row
 from headstart.data.written import Picture, read_written, write_once
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
 SPLITS = SPLIT_NAMES | {"dev": "val"}
 TIMEOUT = 20  # seconds
 EXTRA = "data=huggingface needs the library datasets: pip install -e .[huggingface]"
 
-Parts = Mapping[str | None, "Dataset"]  # by split; None where it has no splits
+Parts = Mapping[str | None, Any]  # datasets.Dataset by split; None where it has no splits
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +90,7 @@ def _version_on_hub(name: str) -> str:
 def _load(source: str | Path, config: str | None, version: str) -> Any:
     try:
         import datasets
+        from datasets.exceptions import DatasetsError
     except ImportError as error:
         raise ValueError(EXTRA) from error
     datasets.logging.set_verbosity_error()
@@ -103,7 +101,7 @@ def _load(source: str | Path, config: str | None, version: str) -> Any:
             saved = (source / "dataset_dict.json").exists() or (source / "state.json").exists()
             return datasets.load_from_disk(source) if saved else datasets.load_dataset(str(source), config)
         return datasets.load_dataset(source, config, revision=version)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         raise ValueError(f"the data set {source} can't be read: {' '.join(str(error).split())}") from error
 
 

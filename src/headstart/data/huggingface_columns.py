@@ -38,7 +38,7 @@ def class_name(feature: Any, value: Any) -> str | None:
 
     if value is None or value == "" or (isinstance(feature, ClassLabel) and value < 0):
         return None
-    return feature.int2str(value) if isinstance(feature, ClassLabel) else str(value)
+    return str(feature.int2str(value) if isinstance(feature, ClassLabel) else value)
 
 
 def _is_plain(feature: Any) -> bool:
