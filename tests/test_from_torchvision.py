@@ -208,6 +208,8 @@ def test_options_go_to_the_constructor(tmp_path: Path, monkeypatch: Patch) -> No
         ValueError, match=r"EMNIST comes in several kinds: choose one with \+data\.options\.split=\.\.\."
     ):
         found("EMNIST", tmp_path)
+    with pytest.raises(ValueError, match=r"refuses data\.options=\{'split': 'leters'\} \(ValueError: Unknown value"):
+        found("EMNIST", tmp_path, {"split": "leters"})
 
 
 def test_arrays_become_png_once_pixel_by_pixel(tmp_path: Path, monkeypatch: Patch) -> None:

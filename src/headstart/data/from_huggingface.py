@@ -12,12 +12,11 @@ from rich.console import Console
 
 from headstart.backbones.loading import reason
 from headstart.data.huggingface_columns import choose_columns, class_name
-from headstart.data.manifest import manifest
+from headstart.data.huggingface_versions import version_of_folder, version_on_hub
 from headstart.data.table import SPLIT_NAMES, Row
 from headstart.data.written import Picture, read_written, write_once
 
 SPLITS = SPLIT_NAMES | {"dev": "val"}
-TIMEOUT = 20  # seconds
 EXTRA = "data=huggingface needs the library datasets: pip install -e .[huggingface]"
 
 Parts = Mapping[str | None, Any]  # datasets.Dataset by split; None where it has no splits
@@ -46,7 +45,7 @@ def read_huggingface(
     stem = f"{re.sub(r'[^a-zA-Z0-9_]+', '-', name).strip('-')}-{hashlib.sha256(meant.encode()).hexdigest()[:8]}"
     written_dir = Path(written_dir)
     try:
-        version = _version_of_folder(local) if local.is_dir() else _version_on_hub(name)
+        version = version_of_folder(local) if local.is_dir() else version_on_hub(name)
     except ConnectionError as error:
         earlier = sorted(written_dir.glob(f"{stem}-*/"), key=lambda folder: folder.stat().st_mtime)
         if not earlier:
@@ -60,31 +59,6 @@ def read_huggingface(
     parts = _parts(name, _load(local if local.is_dir() else name, config, version))
     pictures = _pictures(name, parts, image_column, label_column)
     return write_once(folder, pictures, sum(len(part) for part in parts.values()))
-
-
-def _version_of_folder(folder: Path) -> str:
-    """Another one whenever a file changes, comes or goes."""
-    return manifest(sorted(str(path) for path in folder.rglob("*") if path.is_file()))[:16]
-
-
-def _version_on_hub(name: str) -> str:
-    """The newest commit, asked for once: `datasets` asks for half a minute where there is no network.
-
-    Raises ValueError when the Hub has no such data set for us, and ConnectionError when it can't be reached.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
-
-    try:
-        commit = HfApi().dataset_info(name, timeout=TIMEOUT).sha
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise ValueError(
-            f"the Hub has no data set {name!r} for us, and there is no folder of this name "
-            f"(data.name; `hf auth login` for private ones)"
-        ) from error
-    except Exception as error:  # the HTTP client differs between versions of the Hub's package
-        raise ConnectionError(error) from error
-    return str(commit)
 
 
 def _load(source: str | Path, config: str | None, version: str) -> Any:

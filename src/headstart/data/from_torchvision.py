@@ -36,6 +36,8 @@ def read_torchvision(
     if rows is not None:
         return rows
     splits = open_splits(name, options, Path(root).expanduser(), download)
+    if not splits:
+        raise ValueError(f"torchvision's {name} has no pictures below {root}")
     named = not options.keys() & TARGETS  # the class names are those of the usual targets
     with _unopened():
         first = next(iter(splits.values()))[0][0]

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from headstart.data.class_order import in_order
 from headstart.data.split import Splitting
-from headstart.data.table import SPLIT_NAMES, PictureSet, Row, in_order, picture_set
+from headstart.data.table import SPLIT_NAMES, PictureSet, Row, picture_set
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 

@@ -2,12 +2,13 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
+from headstart.data.class_order import in_order
 from headstart.data.groups import ByClass, Groups, count_torn, match_groups
 from headstart.data.split import Splitting, cut_splits, deal_folds
 
@@ -115,12 +116,6 @@ def _groups(rows: Sequence[Row], pattern: str | None) -> Groups:
     if pattern:
         groups |= match_groups([row.path for row in rows if not row.group], pattern)
     return groups
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Class names as people sort them: numbers as such, everything else by its letters."""
-    names = sorted(names)
-    return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
 
 
 def _by_split(rows: Sequence[Row], where: str) -> dict[str, ByClass]:

@@ -1,6 +1,5 @@
 """Opening torchvision's data sets: by name, split by split, downloaded whole or not at all."""
 
-import inspect
 import re
 import socket
 import tarfile
@@ -17,6 +16,7 @@ from filelock import FileLock
 from torchvision import datasets
 
 from headstart.backbones.loading import reason
+from headstart.data.torchvision_constructors import Parameters, check_options, parameters_of, split_arguments
 from headstart.data.whole import whole
 from headstart.errors import did_you_mean
 
@@ -29,8 +29,6 @@ KNOWN = (
 )  # fmt: skip
 SCIPY = ("Caltech101", "Flowers102", "SVHN", "StanfordCars")
 NEEDS = dict.fromkeys(SCIPY, ("scipy",)) | {"PCAM": ("h5py", "gdown")}
-SPLITS = {"train": ("train", "trainval", "train-standard"), "val": ("val", "valid"), "test": ("test",)}
-OURS = ("root", "download", "loader", "transform", "target_transform", "transforms")  # not for data.options
 PROBLEMS = (OSError, RuntimeError, EOFError, HTTPException, ImportError, tarfile.TarError, zipfile.BadZipFile)
 TIMEOUT = 60  # seconds without a byte
 
@@ -50,8 +48,8 @@ def open_splits(name: str, options: Mapping[str, Any], root: Path, download: boo
         if find_spec(package) is None:
             raise ValueError(f"torchvision reads {name} with {package}: pip install {package}")
     kind = getattr(datasets, name)
-    parameters = _parameters(kind)
-    _check(name, options, parameters)
+    parameters = parameters_of(kind)
+    check_options(name, options, parameters)
     open_in = partial(_open, kind, parameters, options)
     problem: Exception = FileNotFoundError(f"there is no folder {root}")
     for place in (root, *root.glob(f"{name}-*"), root / name):
@@ -60,6 +58,8 @@ def open_splits(name: str, options: Mapping[str, Any], root: Path, download: boo
                 return open_in(place)
         except PROBLEMS as error:
             problem = error
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"torchvision's {name} refuses data.options={dict(options)} ({reason(error)})") from error
     if not download or "download" not in parameters:
         way = "get its files by hand" if download else "get its files by hand, or with data.download=true"
         raise ValueError(f"{root} doesn't hold torchvision's {name}: {way} ({reason(problem)})")
@@ -70,16 +70,6 @@ def set_name(name: str, options: Mapping[str, Any]) -> str:
     """The name of a folder for the data set `name` with these options."""
     settings = [f"{key}={value}" for key, value in sorted(options.items())]
     return re.sub(r"[^\w.=-]+", "_", "-".join([name, *settings]))
-
-
-def _check(name: str, options: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    known = [key for key in parameters if key not in OURS]
-    for key in options.keys() - set(known):
-        there = ", ".join(known) or "none"
-        raise ValueError(f"{name} has no option {key} (data.options); {did_you_mean(key, known)}there are: {there}")
-    for key in known:
-        if parameters[key].default is inspect.Parameter.empty and key not in options:
-            raise ValueError(f"torchvision's {name} comes in several kinds: choose one with +data.options.{key}=...")
 
 
 def _download(name: str, final: Path, open_in: Callable[..., Splits]) -> Splits:
@@ -99,7 +89,7 @@ def _download(name: str, final: Path, open_in: Callable[..., Splits]) -> Splits:
 
 def _open(
     kind: Callable[..., Any],
-    parameters: Mapping[str, inspect.Parameter],
+    parameters: Parameters,
     options: Mapping[str, Any],
     root: Path,
     download: bool = False,
@@ -111,39 +101,16 @@ def _open(
     more = {"loader": str} if "loader" in parameters else {}
     more |= {"download": download} if "download" in parameters else {}
     splits: dict[str | None, Any] = {}
-    for split, arguments in _arguments(parameters, options):
+    for split, arguments in split_arguments(parameters, options):
         if split not in splits:
             try:
                 dataset = kind(str(root), **arguments, **options, **more)
             except ValueError as error:
-                if "for argument split" not in str(error):
+                if "split" not in arguments or "for argument split" not in str(error):
                     raise
             else:
                 splits |= {split: dataset} if len(dataset) else {}
     return splits
-
-
-def _arguments(
-    parameters: Mapping[str, inspect.Parameter], options: Mapping[str, Any]
-) -> list[tuple[str | None, dict[str, Any]]]:
-    """The splits, and what asks a constructor for each of them; of several ways, the first that it knows counts."""
-    if "train" in parameters and "train" not in options:
-        return [("train", {"train": True}), ("test", {"train": False})]
-    if "split" in parameters and "split" not in options:
-        return [(split, {"split": name}) for split, names in SPLITS.items() for name in names]
-    return [(None, {})]
-
-
-def _parameters(kind: type) -> dict[str, inspect.Parameter]:
-    """What the constructor takes; behind `**kwargs` is what its base's does."""
-    found: dict[str, inspect.Parameter] = {}
-    for base in kind.__mro__:
-        if "__init__" in vars(base):
-            own = dict(list(inspect.signature(base.__init__).parameters.items())[1:])  # all but self
-            found = own | found
-            if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in own.values()):
-                break
-    return {name: parameter for name, parameter in found.items() if parameter.kind is not inspect.Parameter.VAR_KEYWORD}
 
 
 @contextmanager
