@@ -38,7 +38,7 @@ REQUIRED = {
 def composed(*overrides: str) -> DictConfig:
     required = [extra for override in overrides for extra in REQUIRED.get(override, [])]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", [*overrides, *required, "run_dir=run", "sweep_dir=sweeps"])
+        return compose("train", [*required, *overrides, "run_dir=run", "sweep_dir=sweeps"])
 
 
 def chosen(group: str) -> list[str]:

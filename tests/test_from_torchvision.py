@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Train, results
+from hydra.utils import instantiate
 from PIL import Image
+from test_config import composed
 from torchvision import datasets
 
 from headstart.data import PictureSet, Splitting, picture_set
@@ -296,8 +297,13 @@ def test_all_that_are_said_to_be_known_are_there() -> None:
     assert set(SETS) <= set(KNOWN)
 
 
-def test_a_run(train: Train, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_the_config_says_all_of_it(tmp_path: Path, monkeypatch: Patch) -> None:
     HUNDRED(tmp_path, monkeypatch)
-    options = ("data=torchvision", "data.name=CIFAR100", f"data.root={tmp_path}", "data.batch_size=8")
-    (run_dir,) = train(*options, "trainer.max_epochs=1")
-    assert results(run_dir)["classes"] == ["apple", "truck"]
+    folders = (f"data.root={tmp_path}", f"data_dir={tmp_path}/data", "data.val_fraction=0.5")
+    data = instantiate(composed("data=torchvision", *folders, "data.name=CIFAR100").data)
+    data.setup()
+    assert counts(data.pictures) == [10, 10, 6]
+    assert Path(data.pictures.test[0].path).is_relative_to(tmp_path / "data" / "written")
+    options = ("+data.options.partition=2", "data.download=false", "data.name=DTD")
+    with pytest.raises(ValueError, match="doesn't hold torchvision's DTD"):
+        instantiate(composed("data=torchvision", *folders, *options).data).setup()
