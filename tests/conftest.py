@@ -49,12 +49,14 @@ Train = Callable[..., list[Path]]
 
 @pytest.fixture
 def train(workdir: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Run the real train.py in this process, on a few pictures; returns the folders of all runs there are by now."""
+    """Run the real train.py in this process, on a few pictures unless told which; returns all runs' folders by now."""
 
     def run(*overrides: str, tiny: bool = True) -> list[Path]:
         data = ["data=folder", f"data.root={pictures}"]
         flags = [override for override in overrides if override.startswith("-")]  # Hydra wants them first
         overrides = tuple(override for override in overrides if not override.startswith("-"))
+        if any(override.startswith("data=") for override in overrides):
+            data = []
         arguments = [*flags, *data, *(TINY if tiny else ()), *overrides]
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")

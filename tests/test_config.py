@@ -22,11 +22,14 @@ CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 COUNTS = {
-    ".": 1, "backbone": 10, "callbacks": 5, "data": 3, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
+    ".": 1, "backbone": 10, "callbacks": 5, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
     "solver": 2, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
     "data=folder": ["data.root=."],
+    "data=csv": ["data.path=labels.csv"],
+    "data=torchvision": ["data.name=CIFAR10"],
+    "data=huggingface": ["data.name=ethz/food101"],
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=timm": ["backbone.name=resnet18"],
 }
@@ -35,7 +38,7 @@ REQUIRED = {
 def composed(*overrides: str) -> DictConfig:
     required = [extra for override in overrides for extra in REQUIRED.get(override, [])]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", [*overrides, *required, "run_dir=run", "sweep_dir=sweeps"])
+        return compose("train", [*required, *overrides, "run_dir=run", "sweep_dir=sweeps"])
 
 
 def chosen(group: str) -> list[str]:

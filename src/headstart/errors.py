@@ -51,13 +51,13 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = [option for option in error.options if not option.startswith("_")]
-        return f"there is no {group}={name}; {_did_you_mean(name, options)}there are {', '.join(options)}"
+        return f"there is no {group}={name}; {did_you_mean(name, options)}there are {', '.join(options)}"
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
         key = error.__cause__.full_key or ""
         known = _known_keys()
         if key in known:
             return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}"
-        return f"there is no {key} in the config; {_did_you_mean(key, list(known))}python train.py --help lists all"
+        return f"there is no {key} in the config; {did_you_mean(key, list(known))}python train.py --help lists all"
     if isinstance(error, InstantiationException) and error.__cause__:
         return explain(error.__cause__)
     if isinstance(error, HydraException | OmegaConfBaseException) or _is_meant_for_users(error):
@@ -78,7 +78,8 @@ def _is_meant_for_users(error: BaseException) -> bool:
     return isinstance(error, ValueError) and ours
 
 
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """The one of `known` that `word` was meant to be, as a question; "" when none is like it."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]}? " if close else ""
 

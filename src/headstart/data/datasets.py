@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from headstart.data.image_data import ImageData
+from headstart.data.labels import SPLIT, read_labels
 from headstart.data.shapes import draw_shapes
 from headstart.data.sources import find_pictures
 from headstart.data.split import Splitting
-from headstart.data.table import PictureSet
+from headstart.data.table import PictureSet, picture_set
 
 
 class Loading(TypedDict, total=False):
@@ -47,6 +48,59 @@ def shapes(root: str | Path, per_class: tuple[int, int, int] = (70, 20, 30), **s
     def find(splitting: Splitting) -> PictureSet:
         train, val, test = per_class
         return find_pictures(draw_shapes(Path(root), (train, val, test), splitting.seed), **asdict(splitting))
+
+    return image_data(find, shared)
+
+
+def csv(
+    path: str | Path,
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str | None = SPLIT,
+    group_column: str | None = None,
+    **shared: Unpack[Shared],
+) -> ImageData:
+    """Pictures that a CSV, TSV or Parquet file names, with their labels."""
+
+    def find(splitting: Splitting) -> PictureSet:
+        rows = read_labels(path, path_column, label_column, split_column, group_column)
+        return picture_set(rows, splitting, str(path))
+
+    return image_data(find, shared)
+
+
+def torchvision(
+    name: str,
+    root: str | Path,
+    written_dir: str | Path,
+    options: Mapping[str, Any] | None = None,
+    download: bool = True,
+    **shared: Unpack[Shared],
+) -> ImageData:
+    """A data set of `torchvision.datasets`, with its own splits."""
+
+    def find(splitting: Splitting) -> PictureSet:
+        from headstart.data.from_torchvision import read_torchvision
+
+        return picture_set(read_torchvision(name, dict(options or {}), root, written_dir, download), splitting, name)
+
+    return image_data(find, shared)
+
+
+def huggingface(
+    name: str,
+    written_dir: str | Path,
+    config: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    **shared: Unpack[Shared],
+) -> ImageData:
+    """A data set of Hugging Face's Hub, or a local folder that their library `datasets` reads or has saved."""
+
+    def find(splitting: Splitting) -> PictureSet:
+        from headstart.data.from_huggingface import read_huggingface
+
+        return picture_set(read_huggingface(name, written_dir, config, image_column, label_column), splitting, name)
 
     return image_data(find, shared)
 

@@ -1,6 +1,5 @@
 """The embedded picture set: ten shapes on busy backgrounds, drawn so that a first run needs no download."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from rich.progress import track
 
 from headstart.data.outlines import OUTLINES
 from headstart.data.painting import paint
+from headstart.data.whole import whole
 
 CLASSES = tuple(OUTLINES)
 SPLITS = ("train", "val", "test")
@@ -35,12 +35,8 @@ def draw_shapes(root: Path, per_class: tuple[int, int, int] = (70, 20, 30), seed
     name = f"shapes-v{_VERSION}-seed{seed}-" + "-".join(map(str, per_class))
     final = Path(root) / name
     if not final.is_dir():
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # All that a killed process can leave behind is this hidden scratch folder.
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=final.parent) as scratch:
-            drawn = Path(scratch) / name
+        with whole(final) as drawn:
             _draw_all(list(_jobs(drawn, per_class, seed)))
-            _publish(drawn, final)
     return final
 
 
@@ -61,12 +57,3 @@ def _draw_all(jobs: list[Job]) -> None:
     console = Console(stderr=True)
     for path, class_name, entropy in track(jobs, "Drawing shapes", console=console, disable=brief):
         paint(OUTLINES[class_name], np.random.default_rng(entropy)).save(path, quality=90)
-
-
-def _publish(drawn: Path, final: Path) -> None:
-    try:
-        drawn.rename(final)
-    except OSError:
-        # Another process was first. Its pictures are the same as ours, so ours can go.
-        if not final.is_dir():
-            raise

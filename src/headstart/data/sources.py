@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from headstart.data.class_order import in_order
 from headstart.data.split import Splitting
 from headstart.data.table import SPLIT_NAMES, PictureSet, Row, picture_set
 
@@ -42,7 +43,7 @@ def find_pictures(
         )
     # A folder without pictures is a split all the same: nothing is cut for it.
     splitting = replace(splitting, **{f"{split}_fraction": 0.0 for split in found if split != "train"})
-    classes = [path.name for path in _folders(split_dirs["train"])]
+    classes = in_order(path.name for path in _folders(split_dirs["train"]))
     return picture_set(rows, splitting, str(root), sum(ignored for _, ignored in found.values()), classes)
 
 

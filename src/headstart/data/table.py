@@ -5,8 +5,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple
 
+from headstart.data.class_order import in_order
 from headstart.data.groups import ByClass, Groups, count_torn, match_groups
 from headstart.data.split import Splitting, cut_splits, deal_folds
 
@@ -78,8 +80,8 @@ def picture_set(
     """Turn the rows of the source `where` into samples by split, cutting those splits that no row names.
 
     What is cut comes from the training pictures only: seeded, and stratified by class. Labels number `classes`, by
-    default the sorted names of the training pictures' classes. Samples are in label order; of each class, the training
-    pictures are sorted by path, as are those of a split that was cut, and the others are in the order of their rows.
+    default the sorted names of the training pictures' classes; numbers are sorted as such. Samples are in label order,
+    those of a class in the order of their paths: the same pictures are the same set, wherever their rows come from.
 
     Raises:
         ValueError: no picture, only one class, a class that has too few pictures, a class that only the validation or
@@ -87,8 +89,8 @@ def picture_set(
     """
     if not rows:
         raise ValueError(f"no pictures in {where}")
-    by_split = _by_split(rows, where)
-    names = tuple(classes or sorted(by_split["train"]))
+    by_split = _by_split(sorted(rows, key=attrgetter("path")), where)
+    names = tuple(classes or in_order(by_split["train"]))
     _check_classes(by_split, names, where)
     fractions = {"val": splitting.val_fraction, "test": splitting.test_fraction}
     missing = {split: fraction for split, fraction in fractions.items() if split not in by_split}
