@@ -15,9 +15,10 @@ from headstart.backbones import Backbone
 from headstart.callbacks import EpochLine, History, OneCurve, StepSeed
 from headstart.checkpoint_io import AtomicCheckpointIO
 from headstart.classifier import Classifier
-from headstart.data import ImageData
+from headstart.data import Augment, ImageData
 from headstart.features import FeatureData
 from headstart.metrics import METRICS
+from headstart.mixing import Mixing
 from headstart.precision import best_precision, repeatable
 
 log = logging.getLogger(__name__)
@@ -33,16 +34,20 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(f"monitor={cfg.monitor} mode={cfg.mode}: choose one of {', '.join(monitors)}, with min or max")
     if cfg.features.cache not in ("auto", True, False):
         raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
-    if cfg.features.cache is True and cfg.data.augment:
+    augment: Augment = instantiate(cfg.augment)
+    if cfg.features.cache is True and augment.varies:
         raise ValueError(
-            "data.augment=true draws new crops every epoch, features.cache=true can't: try features.views=4"
+            "augment draws new pictures every epoch, features.cache=true can't: try augment=none features.views=4"
         )
+    if augment.mixes and "optimizer" not in cfg.model:
+        raise ValueError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
 
 
 def make_data(cfg: DictConfig) -> ImageData:
     """Find and check the pictures."""
     data: ImageData = instantiate(cfg.data)
     data.seed = cfg.seed
+    data.augment = instantiate(cfg.augment)
     data.setup()
     log.info(f"data: {data.pictures}")
     return data
@@ -53,6 +58,8 @@ def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
     backbone = load_backbone(OmegaConf.to_yaml(cfg.backbone, resolve=True))
     data.preprocessing = backbone.preprocessing
     model: Classifier = instantiate(cfg.model)(backbone=backbone, head=instantiate(cfg.head), classes=data.classes)
+    if data.augment.mixes:
+        model.mix = Mixing(len(model.classes), data.augment.mixup, data.augment.cutmix)
     frozen, trained = (sum(p.numel() for p in part.parameters()) for part in (model.backbone, model.head))
     log.info(f"model: {frozen:,} frozen weights in the backbone, {trained:,} trained ones in the head")
     return model
@@ -66,7 +73,7 @@ def load_backbone(description: str) -> Backbone:
 
 def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageData | FeatureData:
     """Put the feature cache between pictures and head, unless every epoch shall see the pictures anew."""
-    if cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment):
+    if cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment.varies):
         return data
     options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
     return FeatureData(data, model, cfg.features.dir, **options)
