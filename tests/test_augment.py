@@ -58,7 +58,8 @@ def preset(name: str) -> Augment:
 def test_none_and_flip_keep_the_backbones_own_crop() -> None:
     picture, plain = ramp(60, 90), ResizeAndCrop(PREPROCESSING)(ramp(60, 90))
     assert torch.equal(RandomView(PREPROCESSING, preset("none"))(picture, 0), plain)
-    flips = [RandomView(PREPROCESSING, preset("flip"))(picture, seed) for seed in range(200)]
+    flip = RandomView(PREPROCESSING, preset("flip"))
+    flips = [flip(picture, seed) for seed in range(200)]
     mirrored = [torch.equal(found, plain.flip(-1)) for found in flips]
     assert all(torch.equal(found, plain) != is_flipped for found, is_flipped in zip(flips, mirrored, strict=True))
     assert 70 < sum(mirrored) < 130

@@ -41,7 +41,7 @@ def test_cutmix_gives_each_label_its_share_of_the_pixels(seed: int) -> None:
 
 
 def test_of_both_each_batch_draws_one() -> None:
-    mix, blended = Mixing(8, mixup=1.0, cutmix=1.0), 0
+    mix, blended = Mixing(8, mixup=1, cutmix=1), 0  # whole numbers, as people type them
     for seed in range(40):
         torch.manual_seed(seed)
         mixed, _ = mix(*batch())

@@ -15,7 +15,7 @@ class Mixing:
 
     def __init__(self, num_classes: int, mixup: float = 0.0, cutmix: float = 0.0) -> None:
         kinds = ((v2.MixUp, mixup), (v2.CutMix, cutmix))
-        self.ways = [kind(alpha=alpha, num_classes=num_classes) for kind, alpha in kinds if alpha > 0]
+        self.ways = [kind(alpha=float(alpha), num_classes=num_classes) for kind, alpha in kinds if alpha > 0]
 
     def __call__(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mix pictures [batch, 3, height, width] in uint8, with labels [batch] in int64.
