@@ -15,15 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.assembly import check, hyperparameters
 from headstart.backbones import Backbone
-from headstart.data import ImageData
+from headstart.data import Augment, ImageData
 from headstart.precision import best_precision
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 COUNTS = {
-    ".": 1, "backbone": 10, "callbacks": 5, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
-    "solver": 2, "trainer": 5,
+    ".": 1, "augment": 5, "backbone": 10, "callbacks": 5, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1,
+    "logger": 4, "solver": 2, "strategy": 7, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
     "data=folder": ["data.root=."],
@@ -66,6 +66,14 @@ def test_every_choice_composes_and_resolves(path: Path) -> None:
 @pytest.mark.parametrize("name", chosen("data"))
 def test_data(name: str) -> None:
     assert isinstance(instantiate(composed(f"data={name}").data), ImageData)
+
+
+@pytest.mark.parametrize("name", chosen("augment"))
+def test_augment(name: str) -> None:
+    augment = instantiate(composed(f"augment={name}").augment)
+    assert isinstance(augment, Augment)
+    picture = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    assert augment.policy is None or augment.policy(picture).shape == picture.shape
 
 
 @pytest.mark.parametrize("name", chosen("backbone"))
@@ -136,4 +144,4 @@ def test_every_target_is_headstarts_or_of_a_library_we_name() -> None:
     nodes = [OmegaConf.to_container(OmegaConf.load((CONF / path).with_suffix(".yaml"))) for path in FILES]
     found = {target for node in nodes for target in targets(node)}
     assert len(found) >= 15
-    assert {target.split(".")[0] for target in found} == {"headstart", "lightning", "torch"}
+    assert {target.split(".")[0] for target in found} == {"headstart", "lightning", "torch", "torchvision"}

@@ -130,7 +130,7 @@ def test_views_are_computed_once_and_taken_in_turns(train: Train, capsys: pytest
 
 
 def test_fresh_crops_every_epoch_are_live(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    train("data.augment=true")
+    train("augment=light")
     assert computed(capsys.readouterr().out) == []
     assert not files()
 

@@ -18,8 +18,8 @@ LIVE = ["features.cache=false", "data.batch_size=8"]  # 40 training pictures: 5 
 ROADS = {
     "cached": ["head=mlp", "features.batch_size=8"],
     "views": ["head=mlp", "features.batch_size=8", "features.views=2"],
-    "live": [*LIVE, "head=mlp", "data.augment=true"],
-    "workers": [*LIVE, "head=mlp", "data.augment=true", "data.num_workers=2"],
+    "live": [*LIVE, "head=mlp", "augment=randaugment", "augment.mixup=0.2", "augment.cutmix=1"],
+    "workers": [*LIVE, "head=mlp", "augment=light", "data.num_workers=2"],
     "accumulated": ["head=mlp", "features.batch_size=8", "+trainer.accumulate_grad_batches=2"],
     "plateau": [
         "head=mlp", "features.batch_size=8", "~model.scheduler.warmup", "+model.scheduler.patience=0",

@@ -15,10 +15,11 @@ from headstart.backbones import Backbone
 from headstart.callbacks import EpochLine, History, OneCurve, StepSeed, TrainingMeans
 from headstart.checkpoint_io import AtomicCheckpointIO
 from headstart.classifier import Classifier
-from headstart.data import ImageData
+from headstart.data import Augment, ImageData
 from headstart.features import FeatureData
 from headstart.logistic_regression import LogisticRegression, is_linear
 from headstart.metrics import METRICS
+from headstart.mixing import Mixing
 from headstart.precision import best_precision, repeatable
 from headstart.schedules import warmup_cosine
 
@@ -41,20 +42,24 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(
             "strategy=... trains the backbone, and its features change: features.cache=true is for strategy=frozen"
         )
-    if cfg.features.cache is True and cfg.data.augment:
+    augment: Augment = instantiate(cfg.augment)
+    if cfg.features.cache is True and augment.varies:
         raise ValueError(
-            "data.augment=true draws new crops every epoch, features.cache=true can't: try features.views=4"
+            "augment draws new pictures every epoch, features.cache=true can't: try augment=none features.views=4"
         )
     if cfg.data.get("balance") == "sampler" and getattr(get_class(cfg.model._target_), "wants_whole_set", False):
         raise ValueError(
             "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
         )
+    if augment.mixes and "optimizer" not in cfg.model:
+        raise ValueError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
 
 
 def make_data(cfg: DictConfig) -> ImageData:
     """Find and check the pictures."""
     data: ImageData = instantiate(cfg.data)
     data.seed = cfg.seed
+    data.augment = instantiate(cfg.augment)
     data.setup()
     log.info(f"data: {data.pictures}")
     return data
@@ -66,6 +71,8 @@ def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
     data.preprocessing = backbone.preprocessing
     parts = {"backbone": backbone, "head": instantiate(cfg.head)}
     model: Classifier = instantiate(cfg.model)(**parts, classes=data.classes, class_weights=data.class_weights)
+    if data.augment.mixes:
+        model.mix = Mixing(len(model.classes), data.augment.mixup, data.augment.cutmix)
     log.info(f"model: {_weights(model)}")
     return model
 
@@ -102,7 +109,8 @@ def make_head_model(cfg: DictConfig, model: Classifier) -> Classifier:
 
 def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageData | FeatureData:
     """Put the feature cache between pictures and head, unless every epoch shall see the pictures anew."""
-    if model.strategy or cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment):
+    live = cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment.varies)
+    if model.strategy or live:
         return data
     return make_cache(cfg, data, model)
 

@@ -60,6 +60,7 @@ class Classifier(LightningModule):
         self.optimizer, self.scheduler, self.monitor = optimizer, scheduler, monitor
         self.preprocessing = backbone.preprocessing
         self.recipe, self.digest = backbone.recipe, backbone.digest
+        self.mix: Callable[[Tensor, Tensor], Batch] | None = None  # training pictures with each other, and their labels
         self.strategy = Strategy(**strategy) if isinstance(strategy, dict) else strategy
         self.thaw = Thaw(backbone.network, self.strategy)
         self.backbone = self.thaw.network.to(memory_format=torch.channels_last)
@@ -116,10 +117,13 @@ class Classifier(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any] | None:
         """Return the mean `loss` of one batch of pictures, or features, and labels; its `hits`, and its `pictures`."""
-        return self._training_loss(self(batch[0]), batch[1])
+        pictures, labels = self.mix(*batch) if self.mix else batch
+        return self._training_loss(self(pictures), labels)
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
         loss = F.cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
+        if labels.ndim == 2:  # shares of mixed pictures: to name the class with the largest is a hit
+            labels = labels.argmax(dim=1)
         return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "pictures": len(labels)}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

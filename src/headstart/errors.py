@@ -58,6 +58,8 @@ def explain(error: BaseException) -> str | None:
         if key in known:
             return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}"
         return f"there is no {key} in the config; {did_you_mean(key, list(known))}python train.py --help lists all"
+    if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
+        return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
     if isinstance(error, InstantiationException) and error.__cause__:
         return explain(error.__cause__)
     if isinstance(error, HydraException | OmegaConfBaseException) or _is_meant_for_users(error):
@@ -80,8 +82,10 @@ def _is_meant_for_users(error: BaseException) -> bool:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """The one of `known` that `word` was meant to be, as a question; "" when none is like it."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}? " if close else ""
+    for close in difflib.get_close_matches(word, known, n=1, cutoff=0.5):
+        choices = sorted(path.stem for path in CONF_DIR.glob(f"{close}/[!_]*.yaml"))  # where it is a group
+        return f"did you mean {close}? " + (f"its choices are {', '.join(choices)}; " if choices else "")
+    return ""
 
 
 def _known_keys() -> dict[str, list[str]]:

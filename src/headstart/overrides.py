@@ -1,6 +1,6 @@
 """What a command line says without saying it."""
 
-DESCENT = ("model.lr", "model.weight_decay", "model.optimizer", "model.scheduler")
+DESCENT = ("model.lr", "model.weight_decay", "model.optimizer", "model.scheduler", "augment.mixup", "augment.cutmix")
 
 
 def imply_solver(arguments: list[str]) -> list[str]:

@@ -28,9 +28,9 @@ ROADS = {
     "cached": ("head=mlp", "features.batch_size=8", EVERY_STEP),
     "cached, saved seldom": ("head=mlp", "features.batch_size=8"),
     "cached, L-BFGS": (EVERY_STEP,),
-    "live, augmented": ("head=mlp", "features.cache=false", "data.augment=true", "data.batch_size=8", EVERY_STEP),
+    "live, augmented": ("head=mlp", "features.cache=false", "augment=light", "data.batch_size=8", EVERY_STEP),
     "live, 2 workers": (
-        "head=mlp", "features.cache=false", "data.augment=true", "data.batch_size=8", "data.num_workers=2",
+        "head=mlp", "features.cache=false", "augment=light", "data.batch_size=8", "data.num_workers=2",
     ),
 }  # fmt: skip
 

@@ -19,7 +19,6 @@ class Loading(TypedDict, total=False):
 
     batch_size: int
     num_workers: int | str
-    augment: bool
     on_error: str
     max_pixels: int
     passed_dir: str | Path

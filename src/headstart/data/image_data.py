@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
+from headstart.data.augment import LIGHT, Augment
 from headstart.data.balance import BALANCE, balanced_class_weights, balanced_picture_weights
 from headstart.data.check import MAX_PIXELS, only_whole
 from headstart.data.cores import usable_cores
@@ -26,12 +27,12 @@ class ImageData(LightningDataModule):
     """Pictures in batches of (uint8 [batch, 3, crop, crop], labels int64 [batch]).
 
     `find` returns the table of pictures; it is called once, by `setup`. `preprocessing` is the backbone's and has to be
-    set before the first loader is asked for; `seed` decides the order of training. `num_workers="auto"` takes none on
-    a CPU, where they would fight with the backbone for the cores: all of them decode a batch, then all compute. Beside
-    another device it takes one for each core that this process may use, eight at most. `augment` gives every training
-    picture a new random crop each time. `on_error="raise"` refuses pictures that are broken, or larger than
-    `max_pixels`; `skip` leaves them out. `passed_dir` is where sets of files that were checked are remembered.
-    `balance="sampler"` draws training pictures so that all classes are equally likely, `weights` has `class_weights`.
+    set before the first loader is asked for; `seed` decides the order of training, and `augment` how each training
+    picture is varied. `num_workers="auto"` takes none on a CPU, where they would fight with the backbone for the cores:
+    all of them decode a batch, then all compute. Beside another device it takes one for each core that this process may
+    use, eight at most. `on_error="raise"` refuses pictures that are broken, or larger than `max_pixels`; `skip` leaves
+    them out. `passed_dir` is where sets of files that were checked are remembered. `balance="sampler"` draws training
+    pictures so that all classes are equally likely, `weights` has `class_weights`.
     """
 
     def __init__(
@@ -39,7 +40,6 @@ class ImageData(LightningDataModule):
         find: Callable[[], PictureSet],
         batch_size: int = 64,
         num_workers: int | str = "auto",
-        augment: bool = False,
         on_error: str = "raise",
         max_pixels: int = MAX_PIXELS,
         passed_dir: str | Path = "data/checked",
@@ -58,12 +58,12 @@ class ImageData(LightningDataModule):
         self.find = find
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.augment = augment
         self.on_error = on_error
         self.max_pixels = max_pixels
         self.passed_dir = passed_dir
         self.balance = balance
         self.seed = 0
+        self.augment = Augment()
         self.preprocessing: Preprocessing | None = None
         self.pictures: PictureSet | None = None
 
@@ -86,7 +86,7 @@ class ImageData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Batches in an order that the seed and the epoch decide, from where training stands."""
-        dataset = self._dataset("train", None if self.augment else 0)
+        dataset = self._dataset("train", None if self.augment.varies else 0)
         batches = EpochBatches(self.order(self.batch_size), partial(place_of, self._trainer))
         return self._batches(dataset, self._trainer.strategy.root_device.type, {"batch_sampler": batches})
 
@@ -132,7 +132,7 @@ class ImageData(LightningDataModule):
         samples = self.pictures.part(split)
         if not samples:
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
-        return PictureDataset(samples, self.preprocessing, view, self.seed)
+        return PictureDataset(samples, self.preprocessing, view, self.seed, self.augment if view is None else LIGHT)
 
     def _batches(self, dataset: Dataset[tuple[Tensor, int]], device: str, batching: dict[str, Any]) -> DataLoader:
         workers = self.num_workers

@@ -8,9 +8,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from headstart.backbones import Preprocessing
-from headstart.data.augment import RandomCropAndFlip
+from headstart.data.augment import LIGHT, Augment
 from headstart.data.cores import usable_cores
 from headstart.data.decode import read_picture
+from headstart.data.random_view import RandomView
 from headstart.data.table import Sample
 from headstart.data.transforms import ResizeAndCrop
 
@@ -18,17 +19,22 @@ from headstart.data.transforms import ResizeAndCrop
 class PictureDataset(Dataset[tuple[Tensor, int]]):
     """Reads picture `i` as (uint8 [3, crop, crop], label).
 
-    `view=0` is the picture as the backbone's weights want it. Any other view is a random crop, maybe flipped, that the
+    `view=0` is the picture as the backbone's weights want it. Any other view is one that `augment` draws, which the
     view's and the picture's number decide; with `view=None`, `i + n * len(self)` is the `n`-th one that `seed` draws.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], preprocessing: Preprocessing, view: int | None = 0, seed: int = 0
+        self,
+        samples: Sequence[Sample],
+        preprocessing: Preprocessing,
+        view: int | None = 0,
+        seed: int = 0,
+        augment: Augment = LIGHT,
     ) -> None:
         self.samples = samples
         self.view, self.seed = view, seed
         self.plain = ResizeAndCrop(preprocessing)
-        self.augmented = RandomCropAndFlip(preprocessing)
+        self.augmented = RandomView(preprocessing, augment)
 
     def __len__(self) -> int:
         return len(self.samples)
