@@ -21,7 +21,7 @@ from headstart.precision import best_precision
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 COUNTS = {
-    ".": 1, "backbone": 10, "callbacks": 5, "data": 2, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
+    ".": 1, "backbone": 10, "callbacks": 6, "data": 2, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
     "solver": 2, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
