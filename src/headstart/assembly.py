@@ -19,6 +19,7 @@ from headstart.data import ImageData
 from headstart.features import FeatureData
 from headstart.metrics import METRICS
 from headstart.precision import best_precision, repeatable
+from headstart.tuning import STAND_INS
 
 log = logging.getLogger(__name__)
 
@@ -75,19 +76,50 @@ def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageD
 def make_trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Callback] = ()) -> Trainer:
     """Build the Trainer with `guards`, the chosen callbacks and loggers, in the precision that suits the hardware."""
     callbacks = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
-    precision = best_precision(cfg.trainer.accelerator) if cfg.trainer.precision == "auto" else cfg.trainer.precision
+    computing = how_to_compute(cfg)
     trainer: Trainer = instantiate(cfg.trainer)(
         callbacks=[*guards, *callbacks, StepSeed(cfg.seed), History(cfg.run_dir), OneCurve(), EpochLine()],
         plugins=AtomicCheckpointIO(),
-        use_distributed_sampler=False,  # every device takes its own share already
         logger=run_loggers or False,
-        precision=precision,
-        deterministic=repeatable() if cfg.trainer.deterministic == "auto" else cfg.trainer.deterministic,
-        default_root_dir=cfg.run_dir,
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        **computing,
     )
-    log.info(f"trainer: {trainer.accelerator.__class__.__name__}, {trainer.num_devices} device(s), {precision}")
+    name, precision = trainer.accelerator.__class__.__name__, computing["precision"]
+    log.info(f"trainer: {name}, {trainer.num_devices} device(s), {precision}")
     return trainer
+
+
+def make_search_trainer(cfg: DictConfig, *callbacks: Callback) -> Trainer:
+    """Build a Trainer that trains like the run's, while `callbacks` let it, and says and keeps nothing."""
+    endless = {"max_epochs": -1, "max_steps": -1, "min_epochs": None, "min_steps": None, "max_time": None}
+    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "profiler": None}
+    unvalidated = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "fast_dev_run": False}
+    options = how_to_compute(cfg) | endless | silent | unvalidated
+    return instantiate(cfg.trainer)(callbacks=[*callbacks, StepSeed(cfg.seed)], **options)
+
+
+def how_to_compute(cfg: DictConfig) -> dict[str, Any]:
+    """What the run and a search before it have in common, beside `cfg.trainer`."""
+    auto = cfg.trainer.precision == "auto"
+    return {
+        "precision": best_precision(cfg.trainer.accelerator) if auto else cfg.trainer.precision,
+        "deterministic": repeatable() if cfg.trainer.deterministic == "auto" else cfg.trainer.deterministic,
+        "use_distributed_sampler": False,  # every device takes its own share already
+        "default_root_dir": cfg.run_dir,
+    }
+
+
+def automatic(cfg: DictConfig) -> list[str]:
+    """The keys whose values are left to a search."""
+    return [key for key in STAND_INS if OmegaConf.select(cfg, key) == "auto"]
+
+
+def with_stand_ins(cfg: DictConfig) -> DictConfig:
+    """The same config, with numbers in the place of those that are to be found."""
+    cfg = cfg.copy()
+    for key in automatic(cfg):
+        OmegaConf.update(cfg, key, STAND_INS[key])
+    return cfg
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
