@@ -111,8 +111,9 @@ def largest_batch(pictures: int) -> int:
 
 def try_batch_sizes(model: Classifier, data: LightningDataModule, trainer: Trainer, most: int) -> int:
     """The largest power of two from 2 to `most` with which three steps of training fit into memory."""
+    data.batch_size = 2  # pyright: ignore[reportAttributeAccessIssue] (Lightning makes the first loader before it sets it)
     # Lightning returns its limit without having tried it: hence one above ours.
-    found = Tuner(trainer).scale_batch_size(model, datamodule=data, mode="power", max_val=2 * most)
+    found = Tuner(trainer).scale_batch_size(model, datamodule=data, mode="power", init_val=2, max_val=2 * most)
     assert found is not None, "it is skipped by fast_dev_run only, which this Trainer hasn't"
     return min(found, most)
 
