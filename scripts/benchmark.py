@@ -45,9 +45,11 @@ def main(arguments: list[str]) -> None:
 
 def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     """Everything, in the order in which it is best watched: the shortest first."""
-    from headstart.assembly import check, make_data, make_model, make_trainer
+    from headstart.assembly import make_data, make_model
+    from headstart.checks import check
     from headstart.memory import reuse_freed_memory
     from headstart.noise import quiet
+    from headstart.trainers import make_trainer
 
     quiet()
     cfg = composed(overrides, scratch)
@@ -68,8 +70,9 @@ def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
 
 def head_epochs(overrides: list[str], scratch: Path) -> dict[str, float]:
     """Seconds of a head epoch in a fit with all its loggers and callbacks, and of the same in a bare loop."""
-    from headstart.assembly import make_data, make_features, make_model, make_trainer
+    from headstart.assembly import make_data, make_features, make_model
     from headstart.benchmark.head_epoch import bare_epoch, lightning_epoch
+    from headstart.trainers import make_trainer
 
     scratch.mkdir()
     shared = [f"features.dir={scratch.parent / 'features'}", f"data.passed_dir={scratch.parent / 'checked'}"]

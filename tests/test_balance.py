@@ -5,7 +5,8 @@ import torch
 from lightning.pytorch import Trainer
 from test_config import composed
 
-from headstart.assembly import check, make_data, make_model
+from headstart.assembly import make_data, make_model
+from headstart.checks import check
 from headstart.data import PictureSet, Sample
 from headstart.data.balance import balanced_class_weights, balanced_picture_weights
 from headstart.data.image_data import ImageData

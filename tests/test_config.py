@@ -13,8 +13,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.assembly import check, hyperparameters
+from headstart.assembly import hyperparameters
 from headstart.backbones import Backbone
+from headstart.checks import check
 from headstart.data import Augment, ImageData
 from headstart.precision import best_precision
 
@@ -22,7 +23,7 @@ CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 COUNTS = {
-    ".": 1, "augment": 5, "backbone": 10, "callbacks": 5, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1,
+    ".": 1, "augment": 5, "backbone": 10, "callbacks": 6, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1,
     "logger": 4, "solver": 2, "strategy": 7, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {

@@ -1,58 +1,21 @@
-"""From the config to objects; with main.py, the only file that knows the config."""
+"""From the config to data, model and features."""
 
 import logging
-from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from hydra.utils import get_class, instantiate
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.backbones import Backbone
-from headstart.callbacks import EpochLine, History, OneCurve, StepSeed, TrainingMeans
-from headstart.checkpoint_io import AtomicCheckpointIO
 from headstart.classifier import Classifier
-from headstart.data import Augment, ImageData
+from headstart.data import ImageData
 from headstart.features import FeatureData
 from headstart.logistic_regression import LogisticRegression, is_linear
-from headstart.metrics import METRICS
 from headstart.mixing import Mixing
-from headstart.precision import best_precision, repeatable
 from headstart.schedules import warmup_cosine
 
-HEAD_EPOCHS = 20  # before a backbone is trained
-
 log = logging.getLogger(__name__)
-
-
-def check(cfg: DictConfig) -> None:
-    """Find what can't work before anything is loaded; raises ValueError."""
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ValueError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
-    monitors = [f"val/{name}" for name in METRICS]
-    if cfg.monitor not in monitors or cfg.mode not in ("min", "max"):
-        raise ValueError(f"monitor={cfg.monitor} mode={cfg.mode}: choose one of {', '.join(monitors)}, with min or max")
-    if cfg.features.cache not in ("auto", True, False):
-        raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
-    if cfg.features.cache is True and cfg.model.strategy:
-        raise ValueError(
-            "strategy=... trains the backbone, and its features change: features.cache=true is for strategy=frozen"
-        )
-    augment: Augment = instantiate(cfg.augment)
-    if cfg.features.cache is True and augment.varies:
-        raise ValueError(
-            "augment draws new pictures every epoch, features.cache=true can't: try augment=none features.views=4"
-        )
-    if cfg.data.get("balance") == "sampler" and getattr(get_class(cfg.model._target_), "wants_whole_set", False):
-        raise ValueError(
-            "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
-        )
-    if augment.mixes and "optimizer" not in cfg.model:
-        raise ValueError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
 
 
 def make_data(cfg: DictConfig) -> ImageData:
@@ -119,49 +82,6 @@ def make_cache(cfg: DictConfig, data: ImageData, model: Classifier) -> FeatureDa
     """Put the feature cache between pictures and head."""
     options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
     return FeatureData(data, model, cfg.features.dir, **options)
-
-
-def make_head_trainer(cfg: DictConfig, guards: Sequence[Callback]) -> Trainer:
-    """Build the Trainer for the head alone; curve and best weights go to `head/` below the run's folder."""
-    folder = f"{cfg.run_dir}/head"
-    callbacks = [
-        EarlyStopping(cfg.monitor, patience=3, mode=cfg.mode),
-        ModelCheckpoint(folder, "best", cfg.monitor, mode=cfg.mode, enable_version_counter=False),
-    ]
-    return instantiate(cfg.trainer)(
-        callbacks=[*guards, TrainingMeans(), *callbacks, StepSeed(cfg.seed), History(folder), EpochLine()],
-        plugins=AtomicCheckpointIO(),
-        logger=False,
-        max_epochs=HEAD_EPOCHS,
-        **how_to_compute(cfg),
-    )
-
-
-def how_to_compute(cfg: DictConfig) -> dict[str, Any]:
-    """What all Trainers of a run have in common, beside `cfg.trainer`."""
-    auto = cfg.trainer.precision == "auto"
-    return {
-        "precision": best_precision(cfg.trainer.accelerator) if auto else cfg.trainer.precision,
-        "deterministic": repeatable() if cfg.trainer.deterministic == "auto" else cfg.trainer.deterministic,
-        "use_distributed_sampler": False,  # every device takes its own share already
-        "default_root_dir": cfg.run_dir,
-    }
-
-
-def make_trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Callback] = ()) -> Trainer:
-    """Build the Trainer with `guards`, the chosen callbacks and loggers, in the precision that suits the hardware."""
-    callbacks = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
-    computing = how_to_compute(cfg)
-    trainer: Trainer = instantiate(cfg.trainer)(
-        callbacks=[*guards, *callbacks, StepSeed(cfg.seed), History(cfg.run_dir), OneCurve(), EpochLine()],
-        plugins=AtomicCheckpointIO(),
-        logger=run_loggers or False,
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        **computing,
-    )
-    name, precision = trainer.accelerator.__class__.__name__, computing["precision"]
-    log.info(f"trainer: {name}, {trainer.num_devices} device(s), {precision}")
-    return trainer
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:

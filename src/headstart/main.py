@@ -4,6 +4,7 @@ import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -16,18 +17,16 @@ from omegaconf import DictConfig
 
 from headstart import loggers, reporting
 from headstart.assembly import (
-    check,
     hyperparameters,
     make_cache,
     make_data,
     make_features,
     make_head_model,
-    make_head_trainer,
     make_model,
-    make_trainer,
 )
 from headstart.callbacks import FiniteLoss, StopOnSignal
 from headstart.checkpoints import newest_checkpoint
+from headstart.checks import automatic, check, with_stand_ins
 from headstart.classifier import Classifier
 from headstart.data import ImageData
 from headstart.memory import reuse_freed_memory
@@ -36,7 +35,9 @@ from headstart.paths import short
 from headstart.resume import KEY as RESUME
 from headstart.signals import Interrupted, StopRequest
 from headstart.sweep import refuse_several_processes
+from headstart.trainers import make_head_trainer, make_search_trainer, make_trainer
 from headstart.training import fit, fit_head, measure
+from headstart.tuning import settle
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ def train(cfg: DictConfig) -> float:
 def fit_and_report(cfg: DictConfig, request: StopRequest, command: str) -> float:
     """Make the objects, fit, and leave what came of it; raises Interrupted when a signal came."""
     seed_everything(cfg.seed, workers=True, verbose=False)
+    as_typed, cfg = cfg, with_stand_ins(cfg)
     images = make_data(cfg)
     model = make_model(cfg, images)
     data = make_features(cfg, images, model)
@@ -79,14 +81,16 @@ def fit_and_report(cfg: DictConfig, request: StopRequest, command: str) -> float
     with closed_at_the_end(run_loggers):
         trainer = make_trainer(cfg, run_loggers, (StopOnSignal(request), FiniteLoss(data.files_of_batch)))
         refuse_several_processes(trainer, HydraConfig.get().mode)
-        loggers.log_hyperparameters(trainer.loggers, hyperparameters(cfg))
         checkpoint = checkpoint_to_resume(cfg)
         if model.strategy and model.strategy.head_first and not checkpoint:
             train_head_first(cfg, model, images, request)
+        make_searcher = partial(make_search_trainer, cfg, StopOnSignal(request))
+        found = settle(automatic(as_typed), model, data, make_searcher, Path(cfg.run_dir), bool(cfg.resume))
+        loggers.log_hyperparameters(trainer.loggers, hyperparameters(as_typed) | ({"found": found} if found else {}))
         result = fit(model, data, trainer, checkpoint)
         loggers.log_score(trainer.loggers, result.score, trainer.global_step)
     if trainer.is_global_zero:
-        reporting.report(Path(cfg.run_dir), result, model.classes, command)
+        reporting.report(Path(cfg.run_dir), result, model.classes, command, found)
     return result.score
 
 
@@ -123,6 +127,7 @@ def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
     quiet()
     reuse_freed_memory()
     check(cfg)
+    cfg = with_stand_ins(cfg)
     data = make_data(cfg)
     model = Classifier.load_from_checkpoint(checkpoint)
     if data.classes != model.classes:

@@ -9,6 +9,7 @@ from headstart.callbacks.step_seed import StepSeed
 from headstart.callbacks.stop_on_signal import StopOnSignal
 from headstart.callbacks.stopwatch import Stopwatch
 from headstart.callbacks.training_means import TrainingMeans
+from headstart.callbacks.weight_average import WeightAverage
 
 __all__ = [
     "EpochLine",
@@ -20,4 +21,5 @@ __all__ = [
     "StopOnSignal",
     "Stopwatch",
     "TrainingMeans",
+    "WeightAverage",
 ]

@@ -28,6 +28,8 @@ class TrainingMeans(Callback):
         """Add a batch, without waiting for the device."""
         if isinstance(outputs, Mapping) and "pictures" in outputs:
             loss, hits, pictures = outputs["loss"].detach(), outputs["hits"], outputs["pictures"]
+            if pl_module.automatic_optimization:  # Lightning has divided it by how many batches make a step
+                loss = loss * trainer.accumulate_grad_batches
             sums = torch.stack([loss.float() * pictures, hits.float(), torch.full_like(loss, pictures).float()])
             self.sums = sums if self.sums is None else self.sums + sums
 

@@ -43,3 +43,18 @@ def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], pat
         shade = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=shade, fontsize=9)
     figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})
+
+
+def plot_rate_search(rates: list[float], losses: list[float], chosen: float | None, path: str | Path) -> None:
+    """Draw the smoothed loss by learning rate, with the `chosen` one marked."""
+    figure = Figure(figsize=(6, 3.6))
+    axes = figure.add_axes((0.11, 0.15, 0.86, 0.76))
+    axes.plot(rates[: len(losses)], losses)
+    if chosen is not None:
+        axes.axvline(chosen, color="C1", label=f"chosen: {chosen:g}")
+        axes.legend(frameon=False)
+    axes.set_xscale("log")
+    axes.set_title("search for the learning rate", y=1.01)
+    axes.set(xlabel="learning rate", ylabel="loss of a training batch, smoothed")
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})

@@ -9,9 +9,9 @@ from headstart.reporting.terminal import print_metrics, print_outcome
 from headstart.training import Result
 
 
-def report(run_dir: Path, result: Result, classes: tuple[str, ...], command: str) -> None:
+def report(run_dir: Path, result: Result, classes: tuple[str, ...], command: str, found: dict[str, float]) -> None:
     """Write results.json and the plots to `run_dir`, and print the table and the last line."""
-    write_results(run_dir, result, classes, command)
+    write_results(run_dir, result, classes, command, found)
     plot_history(read_history(run_dir / "metrics.csv"), run_dir / "history.png")
     plot_confusion_matrix(result.confusion_matrix, classes, run_dir / "confusion_matrix.png")
     print_metrics(result.metrics)

@@ -14,8 +14,10 @@ from headstart.training import Result
 PACKAGES = ("headstart", "torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
 
 
-def write_results(run_dir: str | Path, result: Result, classes: tuple[str, ...], command: str) -> Path:
-    """Write `result`, the class names, versions, git commit and command to `run_dir/results.json`."""
+def write_results(
+    run_dir: str | Path, result: Result, classes: tuple[str, ...], command: str, found: dict[str, float]
+) -> Path:
+    """Write `result`, the class names, versions, git commit, command, and what was `found` for `auto`."""
     path = Path(run_dir) / "results.json"
     facts = {
         "status": "finished",
@@ -25,6 +27,7 @@ def write_results(run_dir: str | Path, result: Result, classes: tuple[str, ...],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
         "command": command,
+        "found": found,
     }
     _write(path, facts)
     return path

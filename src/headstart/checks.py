@@ -1,0 +1,48 @@
+"""What is found out about a config before anything is loaded."""
+
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from headstart.data import Augment
+from headstart.metrics import METRICS
+from headstart.tuning import STAND_INS
+
+
+def check(cfg: DictConfig) -> None:
+    """Find what can't work before anything is loaded; raises ValueError."""
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ValueError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
+    monitors = [f"val/{name}" for name in METRICS]
+    if cfg.monitor not in monitors or cfg.mode not in ("min", "max"):
+        raise ValueError(f"monitor={cfg.monitor} mode={cfg.mode}: choose one of {', '.join(monitors)}, with min or max")
+    if cfg.features.cache not in ("auto", True, False):
+        raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
+    if cfg.features.cache is True and cfg.model.strategy:
+        raise ValueError(
+            "strategy=... trains the backbone, and its features change: features.cache=true is for strategy=frozen"
+        )
+    augment: Augment = instantiate(cfg.augment)
+    if cfg.features.cache is True and augment.varies:
+        raise ValueError(
+            "augment draws new pictures every epoch, features.cache=true can't: try augment=none features.views=4"
+        )
+    if cfg.data.get("balance") == "sampler" and getattr(get_class(cfg.model._target_), "wants_whole_set", False):
+        raise ValueError(
+            "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
+        )
+    if augment.mixes and "optimizer" not in cfg.model:
+        raise ValueError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
+
+
+def automatic(cfg: DictConfig) -> list[str]:
+    """The keys whose values are left to a search."""
+    return [key for key in STAND_INS if OmegaConf.select(cfg, key) == "auto"]
+
+
+def with_stand_ins(cfg: DictConfig) -> DictConfig:
+    """The same config, with numbers in the place of those that are to be found."""
+    cfg = cfg.copy()
+    for key in automatic(cfg):
+        OmegaConf.update(cfg, key, STAND_INS[key])
+    return cfg
