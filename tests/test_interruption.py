@@ -36,7 +36,7 @@ def left_by(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(pictures: Path, workdir: Path, name: str) -> None:
     signum = getattr(signal, name)
     process = start(pictures, workdir, *LONG)
@@ -50,6 +50,17 @@ def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(pictures: Path, wo
     assert (found["status"], found["signal"]) == ("interrupted", name)
     checkpoint = torch.load(workdir / "run/checkpoints/last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == found["step"] > 0
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
+def test_a_schedulers_signal_does_so_too(train: Train, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    signum = getattr(signal, name)
+    signal_at(monkeypatch, 0, 0, signum=signum)
+    with pytest.raises(SystemExit) as caught:
+        train("head=mlp", "features.batch_size=8", "logger=none", "hydra.run.dir=run")
+    assert caught.value.code == 128 + signum
+    assert (results(Path("run"))["signal"], results(Path("run"))["step"]) == (name, 1)
+    assert Path("run/checkpoints/last.ckpt").exists()
 
 
 @pytest.mark.slow

@@ -28,15 +28,16 @@ ROADS = {
     "lbfgs": [],
     "lbfgs live": LIVE,
 }  # fmt: skip
-RUN = "hydra.run.dir=logs/runs/stopped"
 
 
-def signal_at(monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int, in_folder: str = "") -> None:
-    """Send this process SIGTERM while a batch of an epoch is trained on."""
+def signal_at(
+    monkeypatch: pytest.MonkeyPatch, epoch: int, batch: int, in_folder: str = "", signum: int = signal.SIGTERM
+) -> None:
+    """Send this process a signal while a batch of an epoch is trained on."""
 
     def on_train_batch_start(self: Any, trainer: Trainer, _: Any, __: Any, batch_idx: int) -> None:
         if (trainer.current_epoch, batch_idx) == (epoch, batch) and str(self.path.parent).endswith(in_folder):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signum)
 
     monkeypatch.setattr(History, "on_train_batch_start", on_train_batch_start, raising=False)
 
@@ -76,19 +77,27 @@ def assert_equal(found: Any, wanted: Any, name: str = "") -> None:
         assert found == wanted, name
 
 
+def stops(road: str) -> list[tuple[int, int]]:
+    """Epoch and batch of every signal that one run gets: the first step, a middle one, an epoch's last and first."""
+    if road == "lbfgs":  # one batch an epoch
+        return [(0, 0), (1, 0), (2, 0)]
+    if road == "lbfgs live":  # whose signals wait for the epoch's end
+        return [(0, 0), (1, 2), (2, 0)]
+    return [(0, 0), (1, 2), (1, 4), (2, 0)]
+
+
 @pytest.mark.parametrize("road", ROADS)
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(train: Train, monkeypatch: pytest.MonkeyPatch, road: str) -> None:
     options = [*ROADS[road], "trainer.max_epochs=3", "patience=9", "logger=none"]
     train(*options, "hydra.run.dir=logs/runs/whole")
     wanted = outcome(Path("logs/runs/whole"))
-    last = 0 if "lbfgs" in road and "live" not in road else 4
-    for number, (epoch, batch) in enumerate({(0, 0), (1, min(2, last)), (1, last), (2, 0)}):
-        run_dir = Path(f"logs/runs/{number}")
+    run_dir = Path("logs/runs/stopped")
+    for epoch, batch in stops(road):
         with monkeypatch.context() as patch:
             signal_at(patch, epoch, batch)
             with pytest.raises(SystemExit) as caught:
-                train(*options, f"hydra.run.dir={run_dir}")
-        assert caught.value.code == 128 + signal.SIGTERM
+                go_on(patch, f"resume={run_dir}") if run_dir.exists() else train(*options, f"hydra.run.dir={run_dir}")
+        assert caught.value.code == 128 + signal.SIGTERM, f"{road}, stopped in epoch {epoch}, batch {batch}"
         assert results(run_dir)["status"] == "interrupted"
-        go_on(monkeypatch, f"resume={run_dir}")
-        assert_equal(outcome(run_dir), wanted, f"{road}, stopped in epoch {epoch}, batch {batch}")
+    go_on(monkeypatch, f"resume={run_dir}")
+    assert_equal(outcome(run_dir), wanted, road)
