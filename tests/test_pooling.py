@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def small_torchvision_vit(pooling: str | None, monkeypatch: pytest.MonkeyPatch) 
     from torchvision.models import vision_transformer
 
     build = vision_transformer._vision_transformer
-    tiny = {"num_layers": 3, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 16}
+    tiny: dict[str, Any] = {"num_layers": 3, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 16}
     monkeypatch.setattr(vision_transformer, "_vision_transformer", lambda **given: build(**given | tiny))
     return from_torchvision("vit_b_32", None, pooling=pooling)
 

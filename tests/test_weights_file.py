@@ -94,16 +94,17 @@ def test_a_classifier_that_is_not_ours_is_left_out_wherever_it_is(tmp_path: Path
 
 
 def test_other_libraries(huggingface_vit: Path, tmp_path: Path) -> None:
-    for build, arguments, inner in (
-        (from_timm, {"name": "test_vit"}, ""),
-        (efficientnet_lite, {"variant": 0}, ""),
-        (from_huggingface, {"name": str(huggingface_vit)}, "network."),
-    ):
-        donor = build(**arguments, weights=None, seed=7)
-        file = tmp_path / f"{build.__name__}.pt"
+    builders: list[tuple[Callable[..., Backbone], Any, str]] = [
+        (from_timm, "test_vit", ""),
+        (efficientnet_lite, 0, ""),
+        (from_huggingface, str(huggingface_vit), "network."),
+    ]
+    for build, which, inner in builders:
+        donor = build(which, weights=None, seed=7)
+        file = tmp_path / "donor.pt"
         torch.save({n.removeprefix(inner): v for n, v in donor.network.state_dict().items()}, file)
-        assert build(**arguments, weights=str(file)).digest == donor.digest
-        assert build(**arguments, weights=None).digest != donor.digest
+        assert build(which, weights=str(file)).digest == donor.digest
+        assert build(which, weights=None).digest != donor.digest
 
 
 def test_the_recipe_names_the_file_and_the_digest_notices_another(state: State, tmp_path: Path) -> None:

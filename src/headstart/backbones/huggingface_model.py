@@ -36,11 +36,11 @@ def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
     except ImportError as error:
         raise ValueError("backbone=huggingface needs transformers: pip install -e .[huggingface]") from error
     try:
-        options = {"trust_remote_code": False, "local_files_only": _is_here(source, pretrained)}
-        processor = AutoImageProcessor.from_pretrained(source, **options)
+        place, options = _place(source, pretrained), {"trust_remote_code": False}
+        processor = AutoImageProcessor.from_pretrained(place, **options)
         if not pretrained:
-            return AutoModel.from_config(AutoConfig.from_pretrained(source, **options)), processor
-        network, loaded = AutoModel.from_pretrained(source, use_safetensors=True, output_loading_info=True, **options)
+            return AutoModel.from_config(AutoConfig.from_pretrained(place, **options)), processor
+        network, loaded = AutoModel.from_pretrained(place, use_safetensors=True, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ValueError(
             f"the model {source} can't be loaded: it must be one of pictures, with {CONFIG}, preprocessor_config.json "
@@ -48,21 +48,25 @@ def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
             f"({reason(error)})"
         ) from error
     there = _pictures_only(network, source).state_dict()
-    if missing := [n for n in map(str, loaded["missing_keys"]) if n in there]:
+    if missing := [n for n in map(str, loaded["missing_keys"]) if n.removeprefix("vision_model.") in there]:
         raise ValueError(
             f"the weights of {source} are not whole: {missing[0]} and {len(missing) - 1} others are missing"
         )
     return network, processor
 
 
-def _is_here(source: str, pretrained: bool) -> bool:
-    """Whether nothing has to be asked for; raises ConnectionError when something has and nobody answers."""
-    if Path(source).is_dir():
-        return True
-    if cached(source, CONFIG) and (not pretrained or any(cached(source, file) for file in WEIGHTS)):
-        return True
-    check_reachable(source, CONFIG)
-    return False
+def _place(source: str, pretrained: bool) -> str:
+    """The folder where all files are, or the name of the model on the Hub; ConnectionError when that doesn't answer.
+
+    transformers looks for adapters of a model that it knows by name, for half a minute where a firewall hides the
+    Hub, and even if told that all files are local.
+    """
+    config = cached(source, CONFIG) if not Path(source).is_dir() else None
+    if config and (not pretrained or any(cached(source, file) for file in WEIGHTS)):
+        return str(config.parent)
+    if not Path(source).is_dir():
+        check_reachable(source, CONFIG)
+    return source
 
 
 def _pictures_only(network: Any, source: str) -> Any:
