@@ -37,6 +37,24 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_shapes(tmp_path_factory.mktemp("pictures"), per_class=(4, 2, 2))
 
 
+@pytest.fixture(scope="session")
+def huggingface_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny vision transformer of transformers, its random weights and its image processor."""
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    folder = tmp_path_factory.mktemp("huggingface") / "vit"
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    network = ViTModel(ViTConfig(image_size=32, patch_size=8, **sizes), add_pooling_layer=False)
+    network.save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to run in: logs/ and data/ end up there."""

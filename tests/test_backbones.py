@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
+from hydra import compose, initialize_config_dir
 from hydra.utils import get_method, instantiate
 from omegaconf import OmegaConf
 
 from headstart.backbones import Backbone, bundled, efficientnet_lite, from_timm, from_torchvision
 
-CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "backbone").glob("*.yaml"))
+CONFIGS = sorted((ROOT / "conf" / "backbone").glob("[!_]*.yaml"))
 RANDOM = {
     "efficientnet_lite": lambda seed: efficientnet_lite(weights=None, seed=seed),
     "torchvision": lambda seed: from_torchvision("squeezenet1_1", weights=None, seed=seed),
@@ -33,16 +35,17 @@ def test_import_is_light() -> None:
 
 
 def test_every_config_was_found() -> None:
-    assert len(CONFIGS) == 10
+    assert len(CONFIGS) == 11
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_config_names_every_argument_and_builds(path: Path) -> None:
-    config = OmegaConf.load(path)
+def test_config_names_every_argument_and_builds(path: Path, huggingface_vit: Path) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("train", [f"backbone={path.stem}"]).backbone
     arguments = inspect.signature(get_method(config._target_)).parameters
     assert set(config) == {"_target_", *arguments}
     if OmegaConf.is_missing(config, "name"):
-        config.name = "resnet18"
+        config.name = str(huggingface_vit) if path.stem == "huggingface" else "resnet18"
     config.weights = None
     with torch.device("meta"):
         backbone = instantiate(config)

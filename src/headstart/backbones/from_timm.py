@@ -4,52 +4,73 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from math import floor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbones.backbone import Backbone, Preprocessing
 from headstart.backbones.loading import isolated
+from headstart.backbones.pooling import Pooled, check_pooling, width
+from headstart.backbones.seeing import see_timm
 from headstart.backbones.timm_weights import full_name, load_pretrained
+from headstart.backbones.weights_file import load_weights_file, weights_path
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
 
 
-def from_timm(name: str, weights: str | None = "pretrained", image_size: int | None = None, seed: int = 0) -> Backbone:
+def from_timm(
+    name: str,
+    weights: str | None = "pretrained",
+    image_size: int | None = None,
+    pooling: str | None = None,
+    seed: int = 0,
+) -> Backbone:
     """The model `name` of timm, such as "resnet50" or, with the tag of its weights, "resnet50.a1_in1k".
 
-    `weights` is "pretrained", or None for random weights drawn from `seed`. `image_size` in pixels overrides
-    the size that the weights were made for; position embeddings are resampled where a network has them.
+    `weights` is "pretrained", the path of a checkpoint of one's own, or None for random weights drawn from `seed`.
+    `image_size` in pixels overrides the size that the weights were made for; position embeddings are resampled
+    where a network has them. For `pooling` see `Pooled`.
 
     Raises:
-        ValueError: for an unknown name, a network or a preprocessing of an unusual kind, and weights that
-            cannot be downloaded or are damaged.
+        ValueError: for an unknown name, a network or a preprocessing of an unusual kind, weights that
+            cannot be downloaded, are damaged or don't fit, and a pooling that the network can't have.
     """
-    if weights not in ("pretrained", None):
-        raise ValueError(f"the weights of timm's models are 'pretrained' or null (random), not {weights!r}")
-    config = _find(name, pretrained=weights is not None)
+    file = weights_path(weights)
+    if weights not in ("pretrained", None) and not file:
+        raise ValueError(f"the weights of timm's models are 'pretrained', a file or null (random), not {weights!r}")
+    check_pooling(pooling)
+    config = _find(name, pretrained=weights == "pretrained")
     preprocessing = timm_preprocessing(config, image_size)
     # Only networks with position embeddings or windows must know the size; the others do not take the option.
     options: dict[str, Any] = {"img_size": image_size} if image_size and config.fixed_input_size else {}
     with isolated(seed):
-        network = _build(config, options, pretrained=weights is not None)
+        network = _build(config, options, pretrained=weights == "pretrained", file=file)
+    features = network.head_hidden_size
+    if pooling:
+        network = Pooled(network, see_timm, pooling)
+        features = width(network, preprocessing.crop)
     recipe = {
         "_target_": "headstart.backbones.from_timm",
         "name": full_name(config),  # with its tag, since a later timm may change which one is the default
-        "weights": weights,
+        "weights": str(file) if file else weights,
         "image_size": image_size,
+        "pooling": pooling,
         "seed": seed,
     }
-    return Backbone(network, network.head_hidden_size, preprocessing, recipe)
+    return Backbone(network, features, preprocessing, recipe)
 
 
-def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool) -> Any:
+def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None) -> Any:
     import timm
 
     name = full_name(config)
     network: Any = load_pretrained(config, options) if pretrained else timm.create_model(name, **options)
     if not hasattr(network, "reset_classifier"):  # the picture encoders of a few language models
         raise ValueError(f"{name} does not turn a picture into one vector of features; choose another model")
+    whole = set(network.state_dict())
     network.reset_classifier(0)
+    if file:
+        load_weights_file(network, file, {name.rpartition(".")[0] for name in whole.difference(network.state_dict())})
     return network.eval()
 
 

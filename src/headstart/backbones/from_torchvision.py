@@ -10,19 +10,24 @@ from torch import nn
 
 from headstart.backbones.backbone import Backbone, Preprocessing
 from headstart.backbones.loading import WORKS_OFFLINE, file_of, isolated, reason
+from headstart.backbones.pooling import MapPooling, Pooled, check_pooling, width
+from headstart.backbones.seeing import see_torchvision_vit
+from headstart.backbones.weights_file import load_weights_file, weights_path
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
 
-def from_torchvision(name: str, weights: str | None = "DEFAULT", seed: int = 0) -> Backbone:
+def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | None = None, seed: int = 0) -> Backbone:
     """The model `name` of torchvision.models: its features are what went into the last layer.
 
-    `weights` is "DEFAULT" (the newest that torchvision has), the name of others such as "IMAGENET1K_V1",
-    or None for random weights drawn from `seed`, with the preprocessing of the default ones.
+    `weights` is "DEFAULT" (the newest that torchvision has), the name of others such as "IMAGENET1K_V1", the path of
+    a checkpoint of one's own, or None for random weights drawn from `seed`; for these two the preprocessing is that
+    of the default ones. For `pooling` see `Pooled`.
 
     Raises:
-        ValueError: for an unknown name, and weights that are unknown, cannot be downloaded or are damaged.
+        ValueError: for an unknown name, weights that are unknown, cannot be downloaded, are damaged or don't fit,
+            and a pooling that the network can't have.
     """
     from torchvision import models
 
@@ -30,15 +35,23 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", seed: int = 0) 
     if name not in names:
         similar = get_close_matches(name, names) or names
         raise ValueError(f"torchvision has no model {name!r}; did you mean one of: {', '.join(similar)}?")
-    chosen = _choose(name, weights or "DEFAULT")
+    check_pooling(pooling)
+    file = weights_path(weights)
+    named = None if file else weights
+    chosen = _choose(name, named or "DEFAULT")
     with isolated(seed):
-        network = _load(name, chosen) if weights else models.get_model(name, **_options(name, chosen))
+        network = _load(name, chosen) if named else models.get_model(name, **_options(name, chosen))
     _drop_auxiliary_classifiers(network)
-    num_features = _drop_classifier(network)
+    classifier, num_features = _drop_classifier(network)
+    if file:
+        load_weights_file(network, file, [classifier])
+    if pooling:
+        network, num_features = _pooled(network.eval(), pooling, _preprocessing(chosen).crop)
     recipe = {
         "_target_": "headstart.backbones.from_torchvision",
         "name": name,
-        "weights": chosen.name if weights else None,  # never "DEFAULT", which a later torchvision may change
+        "weights": str(file) if file else chosen.name if weights else None,  # not "DEFAULT", which may change
+        "pooling": pooling,
         "seed": seed,
     }
     return Backbone(network.eval(), num_features, _preprocessing(chosen), recipe)
@@ -51,7 +64,9 @@ def _choose(name: str, weights: str) -> WeightsEnum:
     # Weights without categories (vgg16's IMAGENET1K_FEATURES) have NaN in the layers that make our features.
     usable = [key for key, member in members.items() if member.meta["categories"]]
     if weights not in usable:
-        raise ValueError(f"{name} has no weights {weights!r}; it has: {', '.join(usable)}, or null for random ones")
+        raise ValueError(
+            f"{name} has no weights {weights!r}; it has: {', '.join(usable)}, or null for random ones, or a file's path"
+        )
     return members[weights]
 
 
@@ -89,12 +104,26 @@ def _drop_auxiliary_classifiers(network: Any) -> None:
             network.aux_logits = False
 
 
-def _drop_classifier(network: nn.Module) -> int:
-    """Replace the last layer (in squeezenet a convolution) by nothing, and return its input width."""
+def _drop_classifier(network: nn.Module) -> tuple[str, int]:
+    """Replace the last layer (in squeezenet a convolution) by nothing, and return its name and input width."""
     layers = [(path, m) for path, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     path, classifier = layers[-1]
     network.set_submodule(path, nn.Identity())
-    return classifier.in_features if isinstance(classifier, nn.Linear) else classifier.in_channels
+    return path, classifier.in_features if isinstance(classifier, nn.Linear) else classifier.in_channels
+
+
+def _pooled(network: Any, pooling: str, side: int) -> tuple[nn.Module, int]:
+    """The network with another pooling: a transformer as a whole, a convolutional network in its own place for it."""
+    if hasattr(network, "class_token"):
+        network = Pooled(network, see_torchvision_vit, pooling)
+    elif isinstance(getattr(network, "avgpool", None), nn.AdaptiveAvgPool2d) and network.avgpool.output_size in (
+        1,
+        (1, 1),
+    ):
+        network.avgpool = MapPooling(pooling)
+    else:
+        raise ValueError(f"backbone.pooling: torchvision's {type(network).__name__} has a way of its own; try timm's")
+    return network, width(network, side)
 
 
 def _preprocessing(weights: WeightsEnum) -> Preprocessing:

@@ -7,6 +7,7 @@ from torch import nn
 Item = tuple[str, nn.Module]
 
 STEM = "stem"
+WRAPPED = "network."  # a network that has got another pooling: see Pooled
 SEVERAL = 3  # siblings of one class are the network's blocks, however unequal they are
 
 
@@ -26,8 +27,8 @@ class Stage(NamedTuple):
 def find_stages(network: nn.Module) -> tuple[Stage, ...]:
     """The stem, the blocks (of a CNN: its groups of blocks) and what follows, for networks of any library.
 
-    A network's modules are registered in the order in which pictures go through them. The one child that holds most
-    of the parameters is looked into until there are several alike: ResNet's layer1 to layer4, a transformer's blocks.
+    Modules are registered in the order in which pictures go through them. The one child that holds most of the
+    parameters is looked into until there are several alike: ResNet's layer1 to layer4, a transformer's blocks.
     What has weights between two blocks, such as a downsampling convolution, belongs to the block after it; norms,
     activations and pooling belong to what is before them; tokens and position embeddings to the stem.
     """
@@ -64,7 +65,7 @@ def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage
     if isinstance(freeze, int) and not isinstance(freeze, bool) and 0 < freeze <= len(blocks):
         return stages[blocks[-freeze] :]
     raise ValueError(
-        f"freeze={freeze!r}: choose all, none, until:NAME with one of {_names(stages)}, "
+        f"freeze={freeze!r}: choose all, none, until:NAME with one of {', '.join(s.name for s in stages)}, "
         f"or the number of blocks to train, 1 to {len(blocks)}"
     )
 
@@ -72,12 +73,8 @@ def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage
 def _find(stages: tuple[Stage, ...], wanted: str) -> int:
     found = [i for i, stage in enumerate(stages) if f".{stage.name}".endswith(f".{wanted}")]
     if not wanted or len(found) != 1:
-        raise ValueError(f"freeze=until:{wanted}: the backbone's stages are {_names(stages)}")
+        raise ValueError(f"freeze=until:{wanted}: the backbone's stages are {', '.join(s.name for s in stages)}")
     return found[0]
-
-
-def _names(stages: tuple[Stage, ...]) -> str:
-    return ", ".join(stage.name for stage in stages)
 
 
 def _trunk(network: nn.Module) -> tuple[list[Item], list[Item], list[Item]]:
@@ -135,9 +132,10 @@ def _as_stages(network: nn.Module, groups: list[list[Item]], blocks: set[str]) -
     stages = []
     for index, group in enumerate(groups):
         block = next((name for name, _ in group if name in blocks), None)
-        weighted = next((name for name, module in group if _has_weights(module)), "")
-        name = block or (weighted if index else STEM)
-        stages.append(Stage(name, tuple(parameters[index]), tuple(modules[index]), block is not None))
+        name = block or (next(name for name, module in group if _has_weights(module)) if group and index else STEM)
+        stages.append(
+            Stage(name.removeprefix(WRAPPED), tuple(parameters[index]), tuple(modules[index]), block is not None)
+        )
     return tuple(stage for stage in stages if stage.parameters or stage.modules)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from headstart.backbones.hub import cached, check_reachable
 from headstart.backbones.loading import WORKS_OFFLINE, file_of, reason, weights_dir
 
 if TYPE_CHECKING:
@@ -33,11 +34,12 @@ def load_pretrained(config: PretrainedCfg, options: dict[str, Any]) -> nn.Module
     from safetensors import SafetensorError
 
     by_hand, url = _sources(config)
-    file = by_hand if by_hand.exists() else _cached(config)
+    hub_id = config.hf_hub_id
+    file = by_hand if by_hand.exists() else hub_id and cached(hub_id, HUB_FILE)
     overlay = {"file": str(file)} if file else None
     try:
-        if not file:
-            _check_reachable(config)
+        if hub_id and not file:
+            check_reachable(hub_id, HUB_FILE)
         return timm.create_model(full_name(config), pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except (OSError, RuntimeError, SafetensorError) as error:
         if file:
@@ -59,25 +61,3 @@ def _sources(config: PretrainedCfg) -> tuple[Path, str]:
         return weights_dir() / f"{full_name(config)}.safetensors", hf_hub_url(config.hf_hub_id, HUB_FILE)
     assert isinstance(config.url, str)
     return file_of(config.url), config.url
-
-
-def _cached(config: PretrainedCfg) -> Path | None:
-    """The file in the Hub's cache, without asking the Hub, which is slow wherever a firewall hides it."""
-    from huggingface_hub import try_to_load_from_cache
-
-    file = try_to_load_from_cache(config.hf_hub_id, HUB_FILE) if config.hf_hub_id else None
-    return Path(file) if isinstance(file, str) else None
-
-
-def _check_reachable(config: PretrainedCfg) -> None:
-    """Ask the Hub once: a download retries for up to minutes, and no setting of the Hub's shortens that."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError
-
-    if config.hf_hub_id:
-        try:
-            get_hf_file_metadata(hf_hub_url(config.hf_hub_id, HUB_FILE))
-        except EntryNotFoundError:
-            pass  # reachable, but the weights are in another format, which timm finds
-        except Exception as error:  # the HTTP client differs between versions of the Hub's package
-            raise ConnectionError(error) from error

@@ -34,7 +34,7 @@ def feature_facts(
         "digest": digest,
         "preprocessing": asdict(preprocessing),
         "precision": precision,
-        "versions": versions(),
+        "versions": versions() | versions_of_extras(str(recipe.get("_target_"))),
         "view": view,
         "files": manifest(paths, verify),
         "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
@@ -46,6 +46,11 @@ def feature_facts(
 def versions() -> dict[str, str]:
     """Those of the packages that matter; reading them takes longer than listing a thousand files."""
     return {name: version(name) for name in PACKAGES}
+
+
+def versions_of_extras(target: str) -> dict[str, str]:
+    """Those of the packages that only some backbones need."""
+    return {"transformers": version("transformers")} if target.endswith(".from_huggingface") else {}
 
 
 def feature_key(facts: dict[str, Any]) -> str:
