@@ -9,6 +9,7 @@ from headstart.backbones.stages import Stage, find_stages, stages_to_train
 from headstart.lora import ADAPTER, add_adapters
 
 TRAINED = ("all", "bias", "lora")
+BATCHNORM = ("moving", "fixed")
 
 
 class Group(NamedTuple):
@@ -30,7 +31,8 @@ class Strategy:
     (discriminative fine-tuning: Howard and Ruder 2018, https://arxiv.org/abs/1801.06146). With `thaw_every`, the head
     is trained alone at first, and every so many epochs one more stage joins in, from the top (their gradual
     unfreezing). With `head_first`, the head is trained on the frozen features before the first epoch (LP-FT: Kumar et
-    al. 2022, https://arxiv.org/abs/2202.10054).
+    al. 2022, https://arxiv.org/abs/2202.10054). A trained BatchNorm normalises by the statistics of its batch, which
+    are `moving`, or by those it came with, which are `fixed` then: the features begin as the frozen ones.
 
     Raises:
         ValueError: one of these values can't be.
@@ -42,12 +44,14 @@ class Strategy:
     head_scale: float = 1.0
     thaw_every: int = 0
     head_first: bool = False
+    batchnorm: str = "moving"
     rank: int = 8
 
     def __post_init__(self) -> None:
         name = "model.strategy"
-        if self.trained not in TRAINED:
-            raise ValueError(f"{name}.trained={self.trained}: choose {', '.join(TRAINED)}")
+        for key, choices in (("trained", TRAINED), ("batchnorm", BATCHNORM)):
+            if getattr(self, key) not in choices:
+                raise ValueError(f"{name}.{key}={getattr(self, key)}: choose {' or '.join(choices)}")
         if not 0 < self.decay <= 1 or not self.head_scale > 0:
             raise ValueError(
                 f"{name}.decay={self.decay} must be above 0, 1 at most; {name}.head_scale={self.head_scale} above 0"
@@ -85,14 +89,20 @@ class Strategy:
         return self.decay**group.depth
 
     def _group(self, network: nn.Module, stage: Stage, depth: int) -> Group:
+        modules = {name: network.get_submodule(name) for name in stage.modules}
+        trained = tuple(name for name in modules if self.batchnorm == "moving" or not _is_batchnorm(modules[name]))
         if self.trained == "all":
-            return Group(depth, stage.parameters, stage.modules)
+            return Group(depth, stage.parameters, trained)
         if self.trained == "lora":
             names = [name for name in stage.parameters if ADAPTER in name]
         else:
             names = _biases_and_norms(network, stage)
         owners = {name.rpartition(".")[0] for name in names}
-        return Group(depth, tuple(names), tuple(name for name in stage.modules if name in owners))
+        return Group(depth, tuple(names), tuple(name for name in trained if name in owners))
+
+
+def _is_batchnorm(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
 def _biases_and_norms(network: nn.Module, stage: Stage) -> list[str]:
