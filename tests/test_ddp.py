@@ -3,12 +3,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, Train
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo wants a POSIX host name service")
-def test_two_processes_make_one_run(cli, pictures: Path, workdir: Path) -> None:
+def test_two_processes_make_one_run(
+    cli, train: Train, pictures: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     overrides = [override for override in TINY if not override.startswith("trainer.accelerator")]
     done = cli(
         "train.py", "data=folder", f"data.root={pictures}", *overrides,
@@ -24,8 +26,8 @@ def test_two_processes_make_one_run(cli, pictures: Path, workdir: Path) -> None:
     assert len((run_dir / "metrics.csv").read_text().splitlines()) == 3
     assert len(list(run_dir.glob("wandb/offline-run-*"))) == 1
     assert {path.name for path in workdir.iterdir()} == {"logs", "data"}
-    alone = cli("train.py", "data=folder", f"data.root={pictures}", *TINY, "hydra.run.dir=alone", "logger=none")
-    assert "0 of them computed now" in alone.stdout
+    train("hydra.run.dir=alone", "logger=none")
+    assert " 0 of them computed now" in capsys.readouterr().out
     metrics = json.loads((workdir / "alone" / "results.json").read_text())["metrics"]
     assert found["metrics"] == pytest.approx(metrics, rel=1e-4)
 
