@@ -22,11 +22,12 @@ CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 COUNTS = {
-    ".": 1, "backbone": 10, "callbacks": 5, "data": 3, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
+    ".": 1, "backbone": 10, "callbacks": 5, "data": 4, "debug": 4, "experiment": 1, "head": 2, "hydra": 1, "logger": 4,
     "solver": 2, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
     "data=folder": ["data.root=."],
+    "data=webdataset": ["data.train=a.tar"],
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=timm": ["backbone.name=resnet18"],
 }

@@ -15,10 +15,11 @@ from headstart.backbones import Backbone
 from headstart.callbacks import EpochLine, History, OneCurve, StepSeed
 from headstart.checkpoint_io import AtomicCheckpointIO
 from headstart.classifier import Classifier
-from headstart.data import ImageData
-from headstart.features import FeatureData
+from headstart.data import ImageData, ShardData
+from headstart.features import FeatureData, ShardFeatures
 from headstart.metrics import METRICS
 from headstart.precision import best_precision, repeatable
+from headstart.typed import refuse_untyped_commands
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ def check(cfg: DictConfig) -> None:
 def make_data(cfg: DictConfig) -> ImageData:
     """Find and check the pictures."""
     data: ImageData = instantiate(cfg.data)
+    if isinstance(data, ShardData):
+        refuse_untyped_commands(data.given.values())
     data.seed = cfg.seed
     data.setup()
     log.info(f"data: {data.pictures}")
@@ -69,6 +72,8 @@ def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageD
     if cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment):
         return data
     options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
+    if isinstance(data, ShardData):
+        return ShardFeatures(data, model, cfg.features.dir, **options)
     return FeatureData(data, model, cfg.features.dir, **options)
 
 

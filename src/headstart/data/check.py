@@ -39,7 +39,7 @@ def check_pictures(
     doubtful = [paths[place] for place in json.loads(record.read_text())] if known else paths
     problems = _problems(doubtful, max_pixels)
     if not known:
-        _remember(record, [place for place, path in enumerate(paths) if path in problems])
+        remember(record, [place for place, path in enumerate(paths) if path in problems])
     if problems and on_error == "raise":
         raise ValueError(f"{_listed(problems)}: replace or remove what is broken, or leave it out: data.on_error=skip")
     if problems:
@@ -82,9 +82,9 @@ def _listed(problems: dict[str, str]) -> str:
     return "; ".join(list(problems.values())[:MAX_NAMED]) + more
 
 
-def _remember(record: Path, broken: list[int]) -> None:
-    """Write the places of the broken ones among the sorted paths, whole or not at all: runs may start together."""
+def remember(record: Path, found: list[int] | list[str]) -> None:
+    """Write what was found (the places of the broken ones, say), whole or not at all: runs may start together."""
     record.parent.mkdir(parents=True, exist_ok=True)
     part = record.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(broken))
+    part.write_text(json.dumps(found))
     part.replace(record)

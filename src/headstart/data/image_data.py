@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
@@ -107,11 +106,11 @@ class ImageData(LightningDataModule):
         assert self.pictures is not None, "call setup() first"
         return [self.pictures.train[row].path for row in rows]
 
-    def order(self, batch_size: int) -> Order:
-        """The order of this device's training pictures."""
+    def order(self, batch_size: int, count: int | None = None) -> Order:
+        """The order of this device's training pictures; `count` of them, where the table doesn't know."""
         assert self.pictures is not None, "call setup() first"
-        trainer = self._trainer
-        return Order(len(self.pictures.train), batch_size, self.seed, trainer.global_rank, trainer.world_size)
+        trainer, count = self._trainer, len(self.pictures.train) if count is None else count
+        return Order(count, batch_size, self.seed, trainer.global_rank, trainer.world_size)
 
     @property
     def _trainer(self) -> Trainer:
@@ -125,7 +124,7 @@ class ImageData(LightningDataModule):
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
         return PictureDataset(samples, self.preprocessing, view, self.seed)
 
-    def _batches(self, dataset: Dataset[tuple[Tensor, int]], device: str, batching: dict[str, Any]) -> DataLoader:
+    def _batches(self, dataset: Dataset[Any], device: str, batching: dict[str, Any]) -> DataLoader:
         workers = self.num_workers
         if isinstance(workers, str):
             workers = 0 if device == "cpu" else min(usable_cores(), MAX_AUTO_WORKERS)

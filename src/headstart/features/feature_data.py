@@ -49,6 +49,7 @@ class FeatureData(LightningDataModule):
         self.images, self.model, self.folder = images, model, Path(folder)
         self.views, self.batch_size, self.verify = views, batch_size, verify
         self.features: dict[tuple[str, int], Tensor] = {}
+        self.files: dict[tuple[str, int], Path] = {}
         self.seconds = 0.0  # that finding or computing them took
         self.live = False  # after all, because features can't be written
 
@@ -58,11 +59,12 @@ class FeatureData(LightningDataModule):
         self.images.trainer = self.trainer
         splits = STAGES.get(str(stage), SPLITS)
         wanted = [(split, view) for split in splits for view in range(self.views if split == "train" else 1)]
-        wanted = [name for name in wanted if getattr(self.images.pictures, name[0]) and name not in self.features]
+        wanted = [name for name in wanted if self._exists(name[0]) and name not in self.features]
         if wanted and not self.live:
             started = time.perf_counter()
-            paths = FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify).ensure(wanted)
+            paths = self._pass().ensure(wanted)
             self.live = paths is None
+            self.files |= paths or {}
             self.features |= {name: self._resident(read_features(path)) for name, path in (paths or {}).items()}
             self.seconds += time.perf_counter() - started
 
@@ -74,7 +76,9 @@ class FeatureData(LightningDataModule):
         labels = self._labels("train")
         if self.model.wants_whole_set:
             return WholeSet(views, labels)
-        return Shuffled(views, labels, self.images.order(self.batch_size), partial(place_of, self._trainer))
+        return Shuffled(
+            views, labels, self.images.order(self.batch_size, len(labels)), partial(place_of, self._trainer)
+        )
 
     def val_dataloader(self) -> Any:
         """Batches in the table's order."""
@@ -95,6 +99,12 @@ class FeatureData(LightningDataModule):
         if (split, 0) not in self.features:
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
         return InOrder(self.features[split, 0], self._labels(split), MEASURED_AT_ONCE, *self._place())
+
+    def _exists(self, split: str) -> bool:
+        return bool(getattr(self.images.pictures, split))
+
+    def _pass(self) -> FeaturePass:
+        return FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify)
 
     def _labels(self, split: str) -> Tensor:
         samples = getattr(self.images.pictures, split)
