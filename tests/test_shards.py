@@ -1,5 +1,6 @@
 """Shards: every sample read once, by the cached and the live road, and nothing lost without a word."""
 
+import faulthandler
 import io
 import json
 import multiprocessing
@@ -118,9 +119,7 @@ def test_of_a_broken_picture_shard_and_key_are_named_or_it_is_counted(stream: St
         with pytest.raises(SystemExit, match=r"^error: [ab] in train-3\.tar can't be decoded .*data\.on_error=skip"):
             stream(given, *road)
         assert results(stream(given, "data.on_error=skip", *road))["skipped_pictures"] == 2
-    with pytest.raises(
-        SystemExit, match=r"^error: a in train-3\.tar.*; b in train-3\.tar can't be decoded \(the file is empty\)"
-    ):
+    with pytest.raises(SystemExit, match=r"^error: a in train-3\.tar.*; b in train-3\.tar .* \(the file is empty\)"):
         stream(given)
 
 
@@ -128,6 +127,7 @@ def as_one_of_two(rank: int, port: int, arguments: list[str]) -> None:
     """The real train.py, as one of two processes that a launcher started; `read.txt` notes what training read."""
     os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     rank_zero_only.rank = rank
+    faulthandler.dump_traceback_later(40, exit=True)  # rather than hang
     warnings.resetwarnings()  # Lightning gathers by what torch calls deprecated
     plainly = ShardStream.__iter__
 
