@@ -127,7 +127,7 @@ def as_one_of_two(rank: int, port: int, arguments: list[str]) -> None:
     """The real train.py, as one of two processes that a launcher started; `read.txt` notes what training read."""
     os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     rank_zero_only.rank = rank
-    faulthandler.dump_traceback_later(40, exit=True)  # rather than hang
+    faulthandler.dump_traceback_later(200, exit=True)  # rather than hang
     warnings.resetwarnings()  # Lightning gathers by what torch calls deprecated
     plainly = ShardStream.__iter__
 
@@ -166,7 +166,7 @@ def test_two_processes_lose_nothing_and_see_nothing_twice(
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(240)
     assert [process.exitcode for process in processes] == [0, 0]
     found = results(shards / "run")
     assert sum(map(sum, found["confusion_matrix"])) == 20
