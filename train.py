@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from headstart.errors import readable_errors
 from headstart.overrides import imply_solver
 from headstart.resume import expand_resume
+from headstart.typed import note_typed
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -20,5 +21,5 @@ def main(cfg: DictConfig) -> float:
 
 if __name__ == "__main__":
     with readable_errors():
-        sys.argv[1:] = imply_solver(expand_resume(sys.argv[1:]))
+        sys.argv[1:] = imply_solver(expand_resume(note_typed(sys.argv[1:])))
         main()

@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from headstart.errors import CONF_DIR, readable_errors
 from headstart.resume import merge_overrides, run_overrides
+from headstart.typed import note_typed
 
 
 def main(arguments: list[str]) -> None:
@@ -27,4 +28,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     with readable_errors():
-        main(sys.argv[1:])
+        main(note_typed(sys.argv[1:]))

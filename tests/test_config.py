@@ -24,7 +24,7 @@ CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 COUNTS = {
-    ".": 1, "augment": 5, "backbone": 12, "callbacks": 6, "data": 6, "debug": 4, "experiment": 1, "head": 2, "hydra": 1,
+    ".": 1, "augment": 5, "backbone": 12, "callbacks": 6, "data": 7, "debug": 4, "experiment": 1, "head": 2, "hydra": 1,
     "logger": 4, "solver": 2, "strategy": 7, "trainer": 5,
 }  # fmt: skip
 REQUIRED = {
@@ -32,6 +32,7 @@ REQUIRED = {
     "data=csv": ["data.path=labels.csv"],
     "data=torchvision": ["data.name=CIFAR10"],
     "data=huggingface": ["data.name=ethz/food101"],
+    "data=webdataset": ["data.train=a.tar"],
     "backbone=torchvision": ["backbone.name=resnet18"],
     "backbone=timm": ["backbone.name=resnet18"],
     "backbone=huggingface": ["backbone.name=facebook/dinov2-small"],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from conftest import ROOT, Train
 
 from headstart.features.feature_file import read_facts, read_features
@@ -86,3 +87,38 @@ def test_a_strangers_sweep_is_not_gone_on_with(tmp_path: Path, content: str, mes
     (tmp_path / "multirun.yaml").write_text(content)
     with pytest.raises(ValueError, match=message):
         sweep_overrides(tmp_path)
+
+
+HIDDEN = [
+    ["data.train='pipe:touch owned'"],
+    ["data.train='a.tar::PIPE:touch owned'"],
+    ["data.train='p{i,}pe:touch owned'"],
+    ["data.train=['pi\tpe:touch owned']"],
+    ["data.train='${a}${b}'", "+a=pi", "+b='pe:touch owned'"],
+    ["data.train=typed.tar", "data.val='${data.classes}'", "data.classes='pipe:touch owned'"],
+    ["data={_target_:headstart.data.datasets.webdataset,train:'pipe:touch owned',augment:false}"],
+]
+
+
+@pytest.mark.parametrize("overrides", HIDDEN, ids=str)
+def test_a_strangers_shards_run_no_command(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch, workdir: Path
+) -> None:
+    (workdir / "run" / ".hydra").mkdir(parents=True)
+    told = yaml.safe_dump(["data=webdataset", "logger=none", *overrides])
+    (workdir / "run" / ".hydra" / "overrides.yaml").write_text(told)
+    scripts = [("train.py", "resume=run"), ("scripts/evaluate.py", "run")]
+    for script, argument in scripts if overrides is HIDDEN[0] else scripts[:1]:
+        with pytest.raises(SystemExit, match=r"^error: .*runs a shell command, and stands in a config that a stranger"):
+            start(monkeypatch, script, argument)
+    assert not (workdir / "owned").exists()
+
+
+def test_what_is_typed_may_be_a_command(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
+    (workdir / "run" / ".hydra").mkdir(parents=True)
+    (workdir / "run" / ".hydra" / "overrides.yaml").write_text("- data=webdataset\n- data.train='pipe:touch strange'\n")
+    typed = ["data.train=pipe:touch typed | cat", "data.classes=[a,b]", "trainer.accelerator=cpu", "logger=none"]
+    with pytest.raises(SystemExit, match=r"^error: the shard pipe:touch typed \| cat can't be read"):
+        start(monkeypatch, "train.py", "resume=run", *typed)
+    assert (workdir / "typed").exists()
+    assert not (workdir / "strange").exists()

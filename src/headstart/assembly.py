@@ -9,11 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from headstart.backbones import Backbone
 from headstart.classifier import Classifier
-from headstart.data import ImageData
-from headstart.features import FeatureData
+from headstart.data import ImageData, ShardData
+from headstart.features import FeatureData, ShardFeatures
 from headstart.logistic_regression import LogisticRegression, is_linear
 from headstart.mixing import Mixing
 from headstart.schedules import warmup_cosine
+from headstart.typed import refuse_untyped_commands
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 def make_data(cfg: DictConfig) -> ImageData:
     """Find and check the pictures."""
     data: ImageData = instantiate(cfg.data)
+    if isinstance(data, ShardData):
+        refuse_untyped_commands(data.given.values())
     data.seed = cfg.seed
     data.augment = instantiate(cfg.augment)
     data.setup()
@@ -81,6 +84,8 @@ def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageD
 def make_cache(cfg: DictConfig, data: ImageData, model: Classifier) -> FeatureData:
     """Put the feature cache between pictures and head."""
     options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
+    if isinstance(data, ShardData):
+        return ShardFeatures(data, model, cfg.features.dir, **options)
     return FeatureData(data, model, cfg.features.dir, **options)
 
 

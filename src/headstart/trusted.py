@@ -70,7 +70,7 @@ def _objection(text: Any) -> str | None:
     key, package = override.key_or_group, override.package or ""
     if any(re.split(r"[./]", name)[0] in PLACES for name in (key, package)):
         return "chooses where configs come from or files go to"
-    values = list(_walk(key.split(".")[-1], override.value()))
+    values = list(walk(key.split(".")[-1], override.value()))
     if _is_group(override) and not all(isinstance(value, Glob) or NAME.fullmatch(str(value)) for _, value in values):
         return "is not a choice of conf/"
     return _objection_to_targets(key, values) or _objection_to_interpolations(values)
@@ -81,18 +81,18 @@ def _is_group(override: Override) -> bool:
     return (CONF_DIR / override.key_or_group).is_dir() and not isinstance(override.value(), dict)
 
 
-def _walk(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def walk(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Everything in a value that is not a list, with the key that it is directly below."""
     if isinstance(value, ChoiceSweep):
         for choice in value.list:
-            yield from _walk(key, choice)
+            yield from walk(key, choice)
     elif isinstance(value, list):
         for item in value:
-            yield from _walk(key, item)
+            yield from walk(key, item)
     elif isinstance(value, dict):
         yield key, "a dict"
         for name, item in value.items():
-            yield from _walk(str(name), item)
+            yield from walk(str(name), item)
     else:
         yield key, value.text if isinstance(value, QuotedString) else value
 

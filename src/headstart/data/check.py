@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import track
@@ -113,10 +113,14 @@ def _remembered(record: Path, paths: list[str]) -> Findings | None:
 
 
 def _remember(record: Path, paths: list[str], found: Findings) -> None:
-    """Write the places among the sorted paths, whole or not at all: runs may start together."""
-    record.parent.mkdir(parents=True, exist_ok=True)
     place = {path: place for place, path in enumerate(paths)}
     twins = [[place[path] for path in some] for some in found.twins]
+    remember(record, {"broken": sorted(place[path] for path in found.broken), "twins": twins})
+
+
+def remember(record: Path, found: Any) -> None:
+    """Write what was found (the places of the broken ones, say), whole or not at all: runs may start together."""
+    record.parent.mkdir(parents=True, exist_ok=True)
     part = record.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps({"broken": sorted(place[path] for path in found.broken), "twins": twins}))
+    part.write_text(json.dumps(found))
     part.replace(record)

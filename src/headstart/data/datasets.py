@@ -9,6 +9,7 @@ from typing import Any, TypedDict, Unpack
 from headstart.data.image_data import ImageData
 from headstart.data.labels import SPLIT, read_labels
 from headstart.data.shapes import draw_shapes
+from headstart.data.shard_data import ShardData, Shards
 from headstart.data.sources import find_pictures
 from headstart.data.split import Splitting
 from headstart.data.table import PictureSet, picture_set
@@ -104,8 +105,27 @@ def huggingface(
     return image_data(find, shared)
 
 
+def webdataset(
+    train: Shards,
+    val: Shards | None = None,
+    test: Shards | None = None,
+    classes: str | list[str] | None = None,
+    shuffle: int = 1000,
+    **shared: Unpack[Shared],
+) -> ImageData:
+    """Pictures in tar files, which are streamed."""
+    splitting, loading = _sorted(shared)
+    return ShardData(train, val, test, classes, splitting, shuffle, **loading)
+
+
 def image_data(find: Callable[[Splitting], PictureSet], shared: Mapping[str, Any]) -> ImageData:
     """Batches of the pictures that `find` finds and splits; `shared` are the arguments that all sources have."""
+    splitting, loading = _sorted(shared)
+    return ImageData(partial(find, splitting), **loading)
+
+
+def _sorted(shared: Mapping[str, Any]) -> tuple[Splitting, dict[str, Any]]:
+    """What says how to split, and what ImageData is told."""
     names = {field.name for field in fields(Splitting)}
     splitting = Splitting(**{name: value for name, value in shared.items() if name in names})
-    return ImageData(partial(find, splitting), **{name: value for name, value in shared.items() if name not in names})
+    return splitting, {name: value for name, value in shared.items() if name not in names}

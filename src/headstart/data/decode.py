@@ -35,14 +35,22 @@ def read_picture(path: str | Path, max_pixels: int | None = None) -> Tensor:
     """
     try:
         content = Path(path).read_bytes()
+    except OSError as error:
+        raise BrokenPictureError(f"{path} can't be decoded ({_reason(error)})") from error
+    return decode_picture(content, path, max_pixels)
+
+
+def decode_picture(content: bytes, name: str | Path, max_pixels: int | None = None) -> Tensor:
+    """The same for a file's content, wherever it came from; errors call it `name`."""
+    try:
         if not content:
             raise ValueError("the file is empty")
         pixels = 0 if max_pixels is None else _pixels_by_header(content)
         if max_pixels is None or pixels <= max_pixels:
             return _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(content)
     except Exception as error:  # a decoder that is led astray by a broken file raises whatever comes up there
-        raise BrokenPictureError(f"{path} can't be decoded ({_reason(error)})") from error
-    raise BrokenPictureError(f"{path} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
+        raise BrokenPictureError(f"{name} can't be decoded ({_reason(error)})") from error
+    raise BrokenPictureError(f"{name} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
 
 
 def _pixels_by_header(content: bytes) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, Trainer
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbones import Preprocessing
@@ -114,10 +113,10 @@ class ImageData(LightningDataModule):
         assert self.pictures is not None, "call setup() first"
         return [self.pictures.train[row].path for row in rows]
 
-    def order(self, batch_size: int) -> Order:
-        """The order of this device's training pictures."""
+    def order(self, batch_size: int, count: int | None = None) -> Order:
+        """The order of this device's training pictures; `count` of them, where the table doesn't know."""
         assert self.pictures is not None, "call setup() first"
-        trainer, count = self._trainer, len(self.pictures.train)
+        trainer, count = self._trainer, len(self.pictures.train) if count is None else count
         weights = balanced_picture_weights(self.pictures) if self.balance == "sampler" else None
         return Order(count, batch_size, self.seed, trainer.global_rank, trainer.world_size, weights)
 
@@ -134,7 +133,7 @@ class ImageData(LightningDataModule):
             raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
         return PictureDataset(samples, self.preprocessing, view, self.seed, self.augment if view is None else LIGHT)
 
-    def _batches(self, dataset: Dataset[tuple[Tensor, int]], device: str, batching: dict[str, Any]) -> DataLoader:
+    def _batches(self, dataset: Dataset[Any], device: str, batching: dict[str, Any]) -> DataLoader:
         workers = self.num_workers
         if isinstance(workers, str):
             workers = 0 if device == "cpu" else min(usable_cores(), MAX_AUTO_WORKERS)

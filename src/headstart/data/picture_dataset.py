@@ -44,7 +44,7 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
         """Read a whole batch: in a worker one after the other, in the main process on all cores."""
-        read = map if get_worker_info() else _threads().map  # decoding and resizing release the GIL
+        read = map if get_worker_info() else threads().map  # decoding and resizing release the GIL
         return list(read(self._read, indices))
 
     def _read(self, index: int) -> tuple[Tensor, int]:
@@ -57,5 +57,6 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
+def threads() -> ThreadPoolExecutor:
+    """As many as there are cores, for all that decode in this process."""
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")

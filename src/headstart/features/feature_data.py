@@ -49,6 +49,7 @@ class FeatureData(LightningDataModule):
         self.images, self.model, self.folder = images, model, Path(folder)
         self.views, self.batch_size, self.verify = views, batch_size, verify
         self.features: dict[tuple[str, int], Tensor] = {}
+        self.files: dict[tuple[str, int], Path] = {}
         self.seconds = 0.0  # that finding or computing them took
         self.live = False  # after all, because features can't be written
 
@@ -66,8 +67,9 @@ class FeatureData(LightningDataModule):
         ]
         if wanted and not self.live:
             started = time.perf_counter()
-            paths = FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify).ensure(wanted)
+            paths = self._pass().ensure(wanted)
             self.live = paths is None
+            self.files |= paths or {}
             self.features |= {name: self._resident(read_features(path)) for name, path in (paths or {}).items()}
             self.seconds += time.perf_counter() - started
 
@@ -79,7 +81,9 @@ class FeatureData(LightningDataModule):
         labels = self._labels("train")
         if self.model.wants_whole_set:
             return WholeSet(views, labels)
-        return Shuffled(views, labels, self.images.order(self.batch_size), partial(place_of, self._trainer))
+        return Shuffled(
+            views, labels, self.images.order(self.batch_size, len(labels)), partial(place_of, self._trainer)
+        )
 
     def val_dataloader(self) -> Any:
         """Batches in the table's order."""
@@ -110,6 +114,9 @@ class FeatureData(LightningDataModule):
     def _features(self, split: str, view: int) -> Tensor:
         parts = [self.features[part, view] for part in self._parts(split)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _pass(self) -> FeaturePass:
+        return FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify)
 
     def _labels(self, split: str) -> Tensor:
         samples = getattr(self.images.pictures, split)

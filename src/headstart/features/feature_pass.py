@@ -123,7 +123,7 @@ class FeaturePass:
         finally:
             lock.release()
 
-    def _progress(self, total: int) -> tqdm:
+    def _progress(self, total: int | None) -> tqdm:
         """Pictures per second, for people: shown by one process, on a terminal, unless the Trainer shows no bars."""
         hidden = not self.trainer.is_global_zero or self.trainer.progress_bar_callback is None
         return tqdm(total=total, desc="Computing features", unit=" pictures", disable=hidden or total == 0 or None)

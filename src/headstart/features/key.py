@@ -29,6 +29,18 @@ def feature_facts(
     """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files."""
     paths = [sample.path for sample in samples]
     return {
+        **model_facts(recipe, digest, preprocessing, precision, view),
+        "files": manifest(paths, verify),
+        "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
+        "pictures": len(paths),
+    }
+
+
+def model_facts(
+    recipe: dict[str, Any], digest: str, preprocessing: Preprocessing, precision: str, view: int
+) -> dict[str, Any]:
+    """All of them but the files."""
+    return {
         "format": FORMAT,
         "backbone": recipe,
         "digest": digest,
@@ -36,9 +48,6 @@ def feature_facts(
         "precision": precision,
         "versions": versions() | versions_of_extras(str(recipe.get("_target_"))),
         "view": view,
-        "files": manifest(paths, verify),
-        "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
-        "pictures": len(paths),
     }
 
 
