@@ -6,26 +6,21 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import AdamW, Optimizer
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from headstart.backbones import Backbone
 from headstart.backbones.forward import compute_features, normalise
 from headstart.checkpoints import describe_model, drop_backbone, read_checkpoint, rebuild, restore_backbone
-from headstart.metrics import classification_metrics
+from headstart.measured import Batch, Measured
 from headstart.optimization import optimize
 from headstart.strategy import Strategy
 from headstart.thaw import Thaw
 
-Batch = tuple[Tensor, Tensor]
 
-
-class Classifier(LightningModule):
+class Classifier(Measured):
     """Logits for uint8 pictures, from a head that is trained on the features of a frozen backbone.
 
     Frozen is four things: no gradients, eval mode that survives every `.train()`, no autograd graph, and an
@@ -54,7 +49,7 @@ class Classifier(LightningModule):
         strategy: Strategy | dict[str, Any] | None = None,
         class_weights: Sequence[float] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(len(classes))
         self.classes = tuple(classes)
         self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
         self.optimizer, self.scheduler, self.monitor = optimizer, scheduler, monitor
@@ -78,10 +73,6 @@ class Classifier(LightningModule):
         for name in ("mean", "std"):
             values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1) * 255
             self.register_buffer(name, values, persistent=False)
-        count = len(self.classes)
-        self.val_metrics = classification_metrics(count).clone(prefix="val/")
-        self.test_metrics = classification_metrics(count).clone(prefix="test/")
-        self.confusion_matrix = MulticlassConfusionMatrix(count)
 
     def train(self, mode: bool = True) -> Self:
         """Switch the head to training or evaluation; what is frozen stays in eval mode, whoever asks."""
@@ -125,26 +116,6 @@ class Classifier(LightningModule):
         if labels.ndim == 2:  # shares of mixed pictures: to name the class with the largest is a hit
             labels = labels.argmax(dim=1)
         return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "pictures": len(labels)}
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure one batch of validation pictures."""
-        self._measure(batch, "val", self.val_metrics)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure one batch of test pictures."""
-        self.confusion_matrix.update(self._measure(batch, "test", self.test_metrics), batch[1])
-
-    def on_test_start(self) -> None:
-        """Forget what an earlier test counted: Lightning resets only the metrics that it logs."""
-        self.confusion_matrix.reset()
-
-    def _measure(self, batch: Batch, split: str, metrics: MetricCollection) -> Tensor:
-        pictures, labels = batch
-        logits = self(pictures)
-        metrics.update(logits, labels)
-        self.log(f"{split}/loss", F.cross_entropy(logits, labels), batch_size=len(labels), sync_dist=True)
-        self.log_dict(metrics)
-        return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Give what is trained to the optimizer, and nothing else; raises ValueError for values that it can't use."""

@@ -59,9 +59,13 @@ def check_pictures(
     if known is None:
         _remember(record, paths, Findings(set(problems), twins))
     if problems and on_error == "raise":
-        raise ValueError(f"{_listed(problems)}: replace or remove what is broken, or leave it out: data.on_error=skip")
+        raise ValueError(
+            f"{listed(list(problems.values()))}: replace or remove what is broken, or leave it out: data.on_error=skip"
+        )
     if problems:
-        log.warning(f"data.on_error=skip leaves {len(problems):,} broken pictures out: {_listed(problems)}")
+        log.warning(
+            f"data.on_error=skip leaves {len(problems):,} broken pictures out: {listed(list(problems.values()))}"
+        )
     return Findings(set(problems), twins)
 
 
@@ -99,9 +103,10 @@ def _problems(paths: Sequence[str], max_pixels: int) -> dict[str, str]:
         return {path: found for path, found in shown if found is not None}
 
 
-def _listed(problems: dict[str, str]) -> str:
+def listed(problems: list[str]) -> str:
+    """Up to ten of them, in one line."""
     more = f" and {len(problems) - MAX_NAMED:,} more" if len(problems) > MAX_NAMED else ""
-    return "; ".join(list(problems.values())[:MAX_NAMED]) + more
+    return "; ".join(problems[:MAX_NAMED]) + more
 
 
 def _remembered(record: Path, paths: list[str]) -> Findings | None:

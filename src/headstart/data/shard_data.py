@@ -1,5 +1,6 @@
 """The LightningDataModule for shards: pictures as they stream by, with the same promises as for pictures in a table."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.data.augment import LIGHT
+from headstart.data.check import listed
 from headstart.data.image_data import ImageData
 from headstart.data.order import place_of
 from headstart.data.shard_classes import class_names, label_numbers
@@ -17,6 +19,8 @@ from headstart.data.table import SPLITS, PictureSet
 from headstart.data.unpack import Unpack
 
 Shards = str | list[str]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,14 @@ class ShardData(ImageData):
     def test_dataloader(self) -> Any:
         """Every sample once."""
         return ShardLoader(partial(self._stream, "test"), lambda: (0, 0), self.note_broken)
+
+    def leave_out(self, problems: set[str]) -> None:
+        """Count pictures that are left out; raises ValueError where none may be."""
+        if problems and self.on_error == "raise":
+            raise ValueError(f"{listed(sorted(problems))}: replace what is broken, or leave it out: data.on_error=skip")
+        if problems:
+            log.warning(f"data.on_error=skip leaves {len(problems):,} broken pictures out")
+        self.note_broken(sorted(problems))
 
     def note_broken(self, problems: list[str]) -> None:
         """Count what was left out, however often it comes by."""

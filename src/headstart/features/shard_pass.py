@@ -2,31 +2,24 @@
 
 import json
 import logging
-import os
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from headstart.data.manifest import manifest
+from headstart.data.ahead import ahead
 from headstart.data.shard_classes import number_of
 from headstart.data.shard_data import ShardData
-from headstart.data.shards import Packed, is_local, read_shard
+from headstart.data.shards import Packed, read_shard
 from headstart.features.feature_file import ENDING, LOCK, PART, read_facts, read_features, write_rows
 from headstart.features.feature_pass import FeaturePass, Name
 from headstart.features.key import feature_key, model_facts
-
-MAX_NAMED = 10
-AHEAD = 2  # batches that are decoded while a device computes
-
-T = TypeVar("T")
+from headstart.features.shard_rows import choose, joined_facts, shard_facts
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +39,8 @@ class ShardPass(FeaturePass):
         Raises:
             ValueError: a shard or, unless they may be skipped, a picture can't be read, or a label is no class's.
         """
-        shards = {name: self._shard_facts(name) for name in names}
-        facts = {name: self._joined_facts(name, shards[name]) for name in names}
+        shards = {name: self._shard_facts(*name) for name in names}
+        facts = {name: joined_facts(shards[name], self.images, name[0]) for name in names}
         paths = {name: self.folder / (feature_key(facts[name]) + ENDING) for name in names}
         missing = self.trainer.strategy.broadcast([name for name in names if not paths[name].exists()])
         started, self.streamed = time.perf_counter(), 0
@@ -60,33 +53,16 @@ class ShardPass(FeaturePass):
             log.warning(f"features can't be kept in {self.folder} ({problem}): every epoch computes them anew")
             return None
         found = [read_facts(path) for path in paths.values()]
-        self._note_skipped({problem for one in found for problem in one["skipped"]})
+        self.images.leave_out({problem for one in found for problem in one["skipped"]})
         seconds, pictures = time.perf_counter() - started, sum(one["pictures"] for one in found)
         speed = f" in {seconds:.1f} s" if missing else ""
         log.info(f"features: {pictures:,} pictures in {self.folder}, {self.streamed:,} of them computed now{speed}")
         return paths
 
-    def _shard_facts(self, name: Name) -> list[dict[str, Any]]:
-        """What each shard's features depend on."""
-        model, (split, view) = self.model, name
-        precision = str(self.trainer.precision)
+    def _shard_facts(self, split: str, view: int) -> list[dict[str, Any]]:
+        model, precision = self.model, str(self.trainer.precision)
         common = model_facts(model.recipe, model.digest, model.preprocessing, precision, view)
-        common["max_pixels"] = self.images.max_pixels
-        shards = self.images.split(split).shards
-        return [common | {"files": self._identity(shard), "folder": shard} for shard in shards]
-
-    def _identity(self, shard: str) -> str:
-        return manifest([os.path.abspath(shard)], self.verify) if is_local(shard) else shard  # noqa: PTH100 (as in key.py)
-
-    def _joined_facts(self, name: Name, shards: list[dict[str, Any]]) -> dict[str, Any]:
-        split = self.images.split(name[0])
-        common = {key: value for key, value in shards[0].items() if key not in ("files", "folder")}
-        return common | {
-            "shards": [feature_key(one) for one in shards],
-            "part": [split.low, split.high, split.seed],
-            "classes": list(self.images.classes),
-            "folder": f"{len(shards)} shards, {split.shards[0]} first",
-        }
+        return shard_facts(common, self.images, split, self.verify)
 
     def _path(self, facts: dict[str, Any]) -> Path:
         return self.folder / (feature_key(facts) + ENDING)
@@ -150,7 +126,10 @@ class ShardPass(FeaturePass):
         self, name: Name, path: Path, shards: list[dict[str, Any]], facts: dict[str, Any], bar: tqdm
     ) -> str | None:
         """Write a split's features and labels as one file; returns what went wrong, if anything."""
-        self._chosen = [(self._path(one), *self._choose(name[0], one)) for one in shards]
+        paths = [self._path(one) for one in shards]
+        self._chosen = [
+            (path, *choose(path, one["folder"], self.images, name[0])) for path, one in zip(paths, shards, strict=True)
+        ]
         facts["pictures"] = sum(len(rows) for _, rows, _ in self._chosen)
         if not facts["pictures"]:
             raise ValueError(f"there are no {name[0]} pictures in {facts['folder']} (data.{name[0]}_fraction)")
@@ -158,38 +137,9 @@ class ShardPass(FeaturePass):
         facts["skipped"] = [problem for one in shards for problem in read_facts(self._path(one))["skipped"]]
         return self._write(name, path, facts, bar)
 
-    def _choose(self, split_name: str, facts: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Which rows of a shard's file belong to a split, and their labels."""
-        split, numbers, shard = self.images.split(split_name), self.images.numbers, facts["folder"]
-        stored = json.loads(bytes(read_features(self._path(facts), "samples").tolist()))
-        samples = [Packed(shard, key, b"", label) for key, label in stored]
-        rows = [row for row, sample in enumerate(samples) if split.has(sample)]
-        labels = [number_of(samples[row].label, numbers, samples[row].name) for row in rows]
-        return torch.tensor(rows, dtype=torch.int64), torch.tensor(labels, dtype=torch.int32)
-
     def _write_share(self, name: Name, part: Path, facts: dict[str, Any], bar: tqdm) -> None:
         """Join them, in the first process: it copies and computes nothing."""
         if self.trainer.is_global_zero:
             labels = torch.cat([labels for _, _, labels in self._chosen])
             batches = (read_features(path)[rows] for path, rows, _ in self._chosen)
             write_rows(part, (facts["pictures"], self._num_features), 0, batches, facts, {"labels": labels})
-
-    def _note_skipped(self, problems: set[str]) -> None:
-        """Count pictures that are left out; raises ValueError where none may be."""
-        if problems and self.images.on_error == "raise":
-            more = f" and {len(problems) - MAX_NAMED:,} more" if len(problems) > MAX_NAMED else ""
-            named = "; ".join(sorted(problems)[:MAX_NAMED])
-            raise ValueError(f"{named}{more}: replace what is broken, or leave it out: data.on_error=skip")
-        if problems:
-            log.warning(f"data.on_error=skip leaves {len(problems):,} broken pictures out")
-        self.images.note_broken(sorted(problems))
-
-
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items, a few of which another thread fetches in advance."""
-    with ThreadPoolExecutor(1) as pool:
-        iterator = iter(items)
-        coming = deque(pool.submit(next, iterator, None) for _ in range(AHEAD))
-        while (item := coming.popleft().result()) is not None:
-            coming.append(pool.submit(next, iterator, None))
-            yield item
