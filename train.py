@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from headstart.errors import readable_errors
-from headstart.overrides import imply_solver
+from headstart.overrides import imply
 from headstart.resume import expand_resume
 from headstart.typed import note_typed
 
@@ -21,5 +21,5 @@ def main(cfg: DictConfig) -> float:
 
 if __name__ == "__main__":
     with readable_errors():
-        sys.argv[1:] = imply_solver(expand_resume(note_typed(sys.argv[1:])))
+        sys.argv[1:] = imply(expand_resume(note_typed(sys.argv[1:])))
         main()

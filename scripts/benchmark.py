@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from headstart.errors import CONF_DIR, readable_errors
-from headstart.overrides import imply_solver
+from headstart.overrides import imply
 
 LATEST = Path("logs/benchmark/latest.json")
 PASS_ROUNDS = 5
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     given = [argument for argument in arguments if argument.startswith("rounds=")]
     rounds = int(given[-1].removeprefix("rounds=")) if given else 2
     typed = [argument for argument in arguments if argument not in given]
-    overrides = [*imply_solver(typed), "trainer.max_epochs=20", "trainer.enable_progress_bar=false"]
+    overrides = [*imply(typed), "trainer.max_epochs=20", "trainer.enable_progress_bar=false"]
     with tempfile.TemporaryDirectory(prefix="headstart-benchmark-") as scratch:
         found = measure(overrides, Path(scratch), rounds)
     from headstart.benchmark.table import print_table, write

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from hydra import compose, initialize_config_dir
 
-from headstart.overrides import imply_solver
+from headstart.overrides import imply
 from headstart.resume import expand_resume, merge_overrides
 
 README = (ROOT / "README.md").read_text()
@@ -33,7 +33,7 @@ def test_every_train_command_composes(command: str, workdir: Path) -> None:
             (folder / ".hydra" / "overrides.yaml").write_text("- seed=1\n")
             if "sweeps" in argument:
                 (folder / "multirun.yaml").write_text("hydra: {overrides: {task: [seed=1]}}")
-    arguments = [a for a in imply_solver(expand_resume(arguments)) if not a.startswith(("hydra.", "-m"))]
+    arguments = [a for a in imply(expand_resume(arguments)) if not a.startswith(("hydra.", "-m"))]
     # Of a sweep, the first job: `head=linear,mlp` is `head=linear`. The cosine head is for the reader to write.
     first = [re.sub(r"^([^=]+=[^,\[]+),.*", r"\1", argument) for argument in arguments]
     first = [argument for argument in first if argument != "head=cosine" and not argument.startswith("head.scale=")]

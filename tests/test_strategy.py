@@ -13,6 +13,8 @@ from torch import nn
 
 from headstart.backbones import from_timm
 from headstart.checkpoints import PREFIX
+from headstart.errors import explain
+from headstart.overrides import imply
 from headstart.strategy import Strategy
 from headstart.thaw import Thaw
 
@@ -100,7 +102,7 @@ def test_a_trained_backbone_is_this_models_alone() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.strategy.trained=some", "choose all, bias, lora"),
+        ("model.strategy.trained=some", "choose all or bias or lora"),
         ("model.strategy.decay=2", "decay=2"),
         ("backbone.freeze=all", "leaves nothing to train"),
         ("backbone.freeze=until:layer9", "the backbone's stages are"),
@@ -113,6 +115,16 @@ def test_what_can_not_be_is_said_in_one_line(train: Train, override: str, messag
         train("strategy=finetune", "logger=none", override)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_is_left_unfrozen_means_finetune() -> None:
+    assert imply(["backbone.freeze=2"]) == ["backbone.freeze=2", "strategy=finetune"]
+    for said in (["backbone.freeze=all"], ["backbone.freeze=2", "strategy=lp_ft"], ["seed=1"]):
+        assert imply(said) == said
+
+
+def test_too_little_memory_is_said_in_one_line() -> None:
+    assert "halve data.batch_size" in str(explain(torch.OutOfMemoryError("CUDA out of memory")))
 
 
 def test_lora_is_for_transformers() -> None:

@@ -18,6 +18,9 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(f"monitor={cfg.monitor} mode={cfg.mode}: choose one of {', '.join(monitors)}, with min or max")
     if cfg.features.cache not in ("auto", True, False):
         raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
+    wants_whole_set = getattr(get_class(cfg.model._target_), "wants_whole_set", False)
+    if cfg.model.strategy and wants_whole_set:
+        raise ValueError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
     if cfg.features.cache is True and cfg.model.strategy:
         raise ValueError(
             "strategy=... trains the backbone, and its features change: features.cache=true is for strategy=frozen"
@@ -27,7 +30,7 @@ def check(cfg: DictConfig) -> None:
         raise ValueError(
             "augment draws new pictures every epoch, features.cache=true can't: try augment=none features.views=4"
         )
-    if cfg.data.get("balance") == "sampler" and getattr(get_class(cfg.model._target_), "wants_whole_set", False):
+    if cfg.data.get("balance") == "sampler" and wants_whole_set:
         raise ValueError(
             "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
         )

@@ -60,6 +60,11 @@ def explain(error: BaseException) -> str | None:
         return f"there is no {key} in the config; {did_you_mean(key, list(known))}python train.py --help lists all"
     if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
         return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
+    if type(error).__name__ == "OutOfMemoryError":  # by name, as importing torch takes long
+        return (
+            "the device has too little memory for this batch: halve data.batch_size, and double "
+            "+trainer.accumulate_grad_batches, which is 1"
+        )
     if isinstance(error, InstantiationException) and error.__cause__:
         return explain(error.__cause__)
     if isinstance(error, HydraException | OmegaConfBaseException) or _is_meant_for_users(error):

@@ -39,8 +39,6 @@ class LogisticRegression(Classifier):
                 f"model.strongest={strongest} model.weakest={weakest} model.max_iter={max_iter}: give penalties "
                 "above 0, the strongest first, and at least one iteration"
             )
-        if self.strategy:
-            raise ValueError("solver=lbfgs solves for a head and trains no backbone: strategy=... needs solver=adamw")
         last_layer(self.head)
         self.strongest, self.weakest, self.max_iter, self.epochs = strongest, weakest, max_iter, epochs
         self.automatic_optimization = False

@@ -3,8 +3,14 @@
 DESCENT = ("model.lr", "model.weight_decay", "model.optimizer", "model.scheduler", "augment.mixup", "augment.cutmix")
 
 
-def imply_solver(arguments: list[str]) -> list[str]:
-    """Add `solver=adamw` for whoever names a learning rate, or anything else that only gradient descent has."""
-    keys = [argument.split("=", maxsplit=1)[0].lstrip("+~") for argument in arguments]
-    means_descent = any(f"{key}.".startswith(f"{name}.") for key in keys for name in DESCENT)
-    return [*arguments, "solver=adamw"] if means_descent and "solver" not in keys else arguments
+def imply(arguments: list[str]) -> list[str]:
+    """Add `solver=adamw` for whoever names a learning rate, or anything else that only gradient descent has.
+
+    And `strategy=finetune` for whoever leaves some of the backbone unfrozen.
+    """
+    values = dict(argument.lstrip("+~").partition("=")[::2] for argument in arguments)
+    means_descent = any(f"{key}.".startswith(f"{name}.") for key in values for name in DESCENT)
+    implied = ["solver=adamw"] if means_descent and "solver" not in values else []
+    if values.get("backbone.freeze", "all") not in ("all", "null") and "strategy" not in values:
+        implied.append("strategy=finetune")
+    return [*arguments, *implied]
