@@ -87,7 +87,8 @@ def _is_meant_for_users(error: BaseException) -> bool:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """The one of `known` that `word` was meant to be, as a question; "" when none is like it."""
-    for close in difflib.get_close_matches(word, known, n=1, cutoff=0.5):
+    last = word.rpartition(".")[2]  # data.augment was meant to be augment
+    for close in [last] if last in known else difflib.get_close_matches(word, known, n=1, cutoff=0.5):
         choices = sorted(path.stem for path in CONF_DIR.glob(f"{close}/[!_]*.yaml"))  # where it is a group
         return f"did you mean {close}? " + (f"its choices are {', '.join(choices)}; " if choices else "")
     return ""
