@@ -8,7 +8,8 @@ def imply(arguments: list[str]) -> list[str]:
 
     And `strategy=finetune` for whoever leaves some of the backbone unfrozen.
     """
-    values = dict(argument.lstrip("+~").partition("=")[::2] for argument in arguments)
+    split = [argument.lstrip("+~").partition("=") for argument in arguments]
+    values = {key: value for key, _, value in split}
     means_descent = any(f"{key}.".startswith(f"{name}.") for key in values for name in DESCENT)
     implied = ["solver=adamw"] if means_descent and "solver" not in values else []
     if values.get("backbone.freeze", "all") not in ("all", "null") and "strategy" not in values:
