@@ -96,7 +96,7 @@ HIDDEN = [
     ["data.train=['pi\tpe:touch owned']"],
     ["data.train='${a}${b}'", "+a=pi", "+b='pe:touch owned'"],
     ["data.train=typed.tar", "data.val='${data.classes}'", "data.classes='pipe:touch owned'"],
-    ["data={_target_:headstart.data.datasets.webdataset,train:'pipe:touch owned',augment:false}"],
+    ["data={_target_:headstart.data.datasets.webdataset,train:'pipe:touch owned'}"],
 ]
 
 

@@ -27,7 +27,7 @@ TRAINED = {
     "until": (RESNET, ["strategy=finetune", "backbone.freeze=until:layer2"], r"layer[34]\..*"),
     "last": (RESNET, ["strategy=finetune", "backbone.freeze=1"], r"layer4\..*"),
     "gradual": (RESNET, [], r"layer4\..*"),
-    "lp_ft": (RESNET, [], EVERYTHING),
+    "lp_ft": (RESNET, [], r".*(weight|bias)"),  # statistics are fixed
     "bitfit": (VIT, [], r".*bias|.*norm\d?\.weight"),
     "lora": (VIT, [], r".*lora_[AB].*"),
 }

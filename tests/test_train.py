@@ -16,8 +16,8 @@ from headstart.classifier import Classifier
 
 FULL, LAST, BLOCK = 1, 4, 32 * 1024
 KEYS = {
-    "status", "score", "monitor", "best_checkpoint", "metrics", "confusion_matrix", "seconds", "pictures_per_second",
-    "skipped_pictures", "classes", "versions", "git_commit", "command",
+    "status", "score", "found", "monitor", "best_checkpoint", "metrics", "confusion_matrix", "seconds",
+    "pictures_per_second", "skipped_pictures", "classes", "versions", "git_commit", "command",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """From a table of samples to pictures of the size that the backbone wants, several at a time."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -56,7 +57,11 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return self.augmented(picture, [self.seed, draw, row] if self.view is None else [self.view, row]), label
 
 
-@cache
 def threads() -> ThreadPoolExecutor:
-    """As many as there are cores, for all that decode in this process."""
+    """The threads that decode, of this process: one that was forked has none of its parent's."""
+    return _threads_of(os.getpid())
+
+
+@cache
+def _threads_of(pid: int) -> ThreadPoolExecutor:  # noqa: ARG001
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode")
