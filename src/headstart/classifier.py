@@ -84,12 +84,16 @@ class Classifier(Measured):
 
     def on_train_start(self) -> None:
         """Freeze and thaw what the epoch wants, maybe in its middle, where a run goes on."""
-        self.thaw.begin(self.current_epoch)
-        self.train()
+        if (
+            self.trainer.ckpt_path
+        ):  # counting the schedule's steps, Lightning began to load before it read the checkpoint
+            iter(self.trainer.fit_loop._data_fetcher)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
         """The same at every epoch's begin."""
-        self.on_train_start()
+        self.thaw.begin(self.current_epoch)
+        self.train()
 
     def features(self, pictures: Tensor) -> Tensor:
         """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width]; features stay."""
