@@ -159,7 +159,8 @@ def features_within(megabytes: int, connection: Any) -> None:
     connection.send((features.flatten().tolist(), set(forward._that_fit.values())))
 
 
-@pytest.mark.parametrize(("megabytes", "fits"), [(2000, [set()]), (300, [{8}, {4}])])
+# How much of the 300 MB new threads take for themselves differs from machine to machine.
+@pytest.mark.parametrize(("megabytes", "fits"), [(2000, [set()]), (300, [{8}, {4}, {2}, {1}])])
 def test_what_is_too_much_for_the_memory_goes_in_parts(megabytes: int, fits: list[set[int]]) -> None:
     ours, theirs = multiprocessing.get_context("fork").Pipe()
     process = multiprocessing.get_context("fork").Process(target=features_within, args=(megabytes, theirs))
@@ -181,10 +182,10 @@ def test_a_sixteenth_is_the_least_that_is_tried(kind: type[Exception]) -> None:
     tried: list[int] = []
     pictures, one = torch.zeros(64, 3, 8, 8, dtype=torch.uint8), torch.ones(1, 3, 1, 1)
     with pytest.raises(
-        ValueError, match=r"the memory of cpu is too small for 1 pictures at once: lower data\.batch_size"
+        ValueError, match=r"the memory of cpu is too small for 4 pictures at once: lower data\.batch_size"
     ):
         forward.compute_features(Full(), pictures, one, one)
-    assert tried == [16, 8, 4, 2, 1]
+    assert tried == [64, 32, 16, 8, 4]
 
 
 def test_weights_that_are_no_numbers_are_not_saved() -> None:
