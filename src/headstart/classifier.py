@@ -78,15 +78,15 @@ class Classifier(Measured):
         """Switch the head to training or evaluation; what is frozen stays in eval mode, whoever asks."""
         self.training = mode
         for part in self.children():
-            part.train(mode and part is not self.backbone)
+            if part is not self.backbone:
+                part.train(mode)
         self.thaw.set_mode(mode)
         return self
 
     def on_train_start(self) -> None:
         """Freeze and thaw what the epoch wants, maybe in its middle, where a run goes on."""
-        if (
-            self.trainer.ckpt_path
-        ):  # counting the schedule's steps, Lightning began to load before it read the checkpoint
+        # Counting the schedule's steps, Lightning began to load before it read the checkpoint.
+        if self.trainer.ckpt_path:
             iter(self.trainer.fit_loop._data_fetcher)  # pyright: ignore[reportArgumentType, reportCallIssue]
         self.on_train_epoch_start()
 

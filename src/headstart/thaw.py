@@ -24,8 +24,10 @@ class Thaw:
 
     def begin(self, epoch: int | None) -> None:
         """Freeze and thaw what `epoch` wants; None thaws all that is ever trained, which is what DDP has to know."""
-        parameters, modules = dict(self.network.named_parameters()), dict(self.network.named_modules())
         self.modules = []
+        if not self.groups:
+            return
+        parameters, modules = dict(self.network.named_parameters()), dict(self.network.named_modules())
         for group in self.groups:
             assert self.strategy is not None, "there are no groups without one"
             is_trained = epoch is None or self.strategy.trains(group, epoch)
@@ -35,7 +37,8 @@ class Thaw:
 
     def set_mode(self, training: bool) -> None:
         """Put what is trained into training mode, and everything else into eval mode, always."""
-        self.network.eval()
+        if any(module.training for module in self.network.modules()):  # rarely: to look costs less than to set all
+            self.network.eval()
         for module in self.modules:
             module.training = training
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,15 @@ from headstart.data.check import listed
 from headstart.data.image_data import ImageData
 from headstart.data.order import place_of
 from headstart.data.shard_classes import class_names, label_numbers
+from headstart.data.shard_set import ShardSet, cut
 from headstart.data.shard_stream import Loaded, ShardLoader, ShardStream
 from headstart.data.shards import ShardSplit, expand_shards
 from headstart.data.split import Splitting
-from headstart.data.table import SPLITS, PictureSet
 from headstart.data.unpack import Unpack
 
 Shards = str | list[str]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ShardSet(PictureSet):
-    """What is known of shards before they are read: the class names, and which samples of which shards a split is."""
-
-    splits: dict[str, ShardSplit] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """One line for the terminal."""
-        shares = ", ".join(f"{name} {_described(split)}" for name, split in self.splits.items())
-        count = len({shard for split in self.splits.values() for shard in split.shards})
-        return f"{count:,} shards with {len(self.classes)} classes ({shares})"
 
 
 class ShardData(ImageData):
@@ -80,19 +67,7 @@ class ShardData(ImageData):
         if not shards["train"]:
             raise ValueError("there are no training shards: data.train='PATH/train-{000..099}.tar'")
         classes = class_names(self.given_classes, shards["train"], self.passed_dir)
-        return ShardSet(classes, (), (), (), splits=self._cut(shards))
-
-    def _cut(self, shards: dict[str, tuple[str, ...]]) -> dict[str, ShardSplit]:
-        """Every split's samples; those that have no shards take the training samples with the lowest places."""
-        shares = {"test": self.splitting.test_fraction, "val": self.splitting.val_fraction}
-        splits, low = {}, 0.0
-        for split, share in shares.items():
-            if shards[split]:
-                splits[split] = ShardSplit(shards[split])
-            elif share:
-                splits[split] = ShardSplit(shards["train"], low, low := min(1.0, low + share), self.splitting.seed)
-        splits["train"] = ShardSplit(shards["train"], low, 1.0, self.splitting.seed)
-        return {name: splits[name] for name in SPLITS if name in splits and splits[name].low < 1.0}
+        return ShardSet(classes, (), (), (), splits=cut(shards, self.splitting))
 
     @property
     def splits(self) -> dict[str, ShardSplit]:
@@ -157,8 +132,3 @@ class ShardData(ImageData):
         place = trainer.global_rank, trainer.world_size
         stream = ShardStream(self.split(name), unpack, self.numbers, self.batch_size, place, order, self.shuffle)
         return self._batches(stream, trainer.strategy.root_device.type, {"batch_size": None})
-
-
-def _described(split: ShardSplit) -> str:
-    share = split.high - split.low
-    return f"{len(split.shards):,}" if share == 1 else f"{share:.0%} of {len(split.shards):,}"

@@ -60,4 +60,4 @@ class Shuffled:
         features = self.views[epoch % len(self.views)]
         for rows in self.order.batches(epoch)[done:]:
             rows = rows.to(self.labels.device)
-            yield features[rows], self.labels[rows]
+            yield features.index_select(0, rows), self.labels.index_select(0, rows)  # a third of the time of [rows]
