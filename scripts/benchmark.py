@@ -29,6 +29,9 @@ console = Console(highlight=False)
 
 def main(arguments: list[str]) -> None:
     """Measure, write it to logs/benchmark, and print the table."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     given = [argument for argument in arguments if argument.startswith("rounds=")]
     rounds = int(given[-1].removeprefix("rounds=")) if given else 2

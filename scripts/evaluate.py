@@ -13,6 +13,9 @@ from headstart.typed import note_typed
 
 def main(arguments: list[str]) -> None:
     """Compose the run's own config with what was typed, and test the checkpoint on that."""
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise ValueError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")

@@ -29,7 +29,11 @@ from headstart.soak import ROADS, SIGNALS, Ending, digest, kill_and_go_on, start
 
 def main(arguments: list[str]) -> None:
     """Kill, compare, print the table, and exit with 1 when anything was lost."""
-    given = {"kills": "200", "seed": "0"} | dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return
+    parts = [argument.partition("=") for argument in arguments]
+    given = {"kills": "200", "seed": "0"} | {name: value for name, _, value in parts}
     if given.keys() != {"kills", "seed"} or not all(value.isdigit() for value in given.values()):
         raise ValueError("soak.py takes kills=NUMBER and seed=NUMBER")
     import headstart.main  # noqa: F401  (once: every run is a fork of this process, and starts within a second)

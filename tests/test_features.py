@@ -17,7 +17,8 @@ import pytest
 import torch
 from conftest import ROOT, TINY, Train, results
 
-from headstart.features.feature_file import read_facts, read_features
+from headstart.features.facts import read_facts
+from headstart.features.feature_file import read_features
 
 COMPUTED = re.compile(r"^features: .* pictures in .*, (\d+) of them computed now", flags=re.MULTILINE)
 

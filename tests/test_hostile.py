@@ -11,7 +11,8 @@ import torch
 import yaml
 from conftest import ROOT, Train
 
-from headstart.features.feature_file import read_facts, read_features
+from headstart.features.facts import read_facts
+from headstart.features.feature_file import read_features
 from headstart.resume import sweep_overrides
 
 FEATURES = {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}

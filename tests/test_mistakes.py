@@ -95,3 +95,16 @@ def test_misspelt_scripts(cli) -> None:
         assert done.returncode == 1
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", ["benchmark", "evaluate", "features"])
+def test_every_script_says_what_it_does_without_doing_it(script: str, cli) -> None:
+    done = cli(f"scripts/{script}.py", "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"scripts/{script}.py" in done.stdout or f"usage: {script}.py" in done.stdout
+
+
+def test_the_soak_refuses_what_it_does_not_take(cli) -> None:
+    done = cli("scripts/soak.py", "50")
+    assert done.returncode == 1
+    assert done.stderr == "error: soak.py takes kills=NUMBER and seed=NUMBER\n"

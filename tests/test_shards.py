@@ -31,7 +31,8 @@ from headstart.data.shard_stream import Loaded, ShardLoader, ShardStream, evenly
 from headstart.data.shards import ShardSplit, expand_shards, read_shard
 from headstart.data.split import Splitting
 from headstart.data.unpack import Unpack
-from headstart.features.feature_file import read_facts, read_features
+from headstart.features.facts import read_facts
+from headstart.features.feature_file import read_features
 
 pytest.importorskip("webdataset", reason="an extra")
 

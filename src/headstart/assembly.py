@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from headstart.backbones import Backbone
 from headstart.classifier import Classifier
 from headstart.data import ImageData, ShardData
-from headstart.features import FeatureData, ShardFeatures
+from headstart.features.feature_data import FeatureData
+from headstart.features.shard_features import ShardFeatures
 from headstart.logistic_regression import LogisticRegression, is_linear
 from headstart.mixing import Mixing
 from headstart.schedules import warmup_cosine

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from headstart.callbacks import Stopwatch, TrainingMeans
 from headstart.classifier import Classifier
 from headstart.data import ImageData
-from headstart.features import FeatureData
+from headstart.features.feature_data import FeatureData
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from headstart.callbacks.rate_search import RateSearch
 from headstart.classifier import Classifier
 from headstart.data import ImageData
-from headstart.features import FeatureData
+from headstart.features.feature_data import FeatureData
 from headstart.paths import short
 from headstart.reporting.plots import plot_rate_search
 

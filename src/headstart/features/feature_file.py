@@ -11,7 +11,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-ENDING, PART, LOCK = ".safetensors", ".part", ".lock"
 FLOAT32 = 4  # bytes
 DTYPES = {torch.int32: "I32", torch.uint8: "U8"}
 
@@ -55,15 +54,6 @@ def read_features(path: Path, name: str = "features") -> Tensor:
     try:
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(name)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """What the file says about itself; raises ValueError for a damaged file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
 

@@ -18,7 +18,8 @@ from headstart.backbones.folding import fold_batchnorms
 from headstart.backbones.forward import compute_features
 from headstart.classifier import Classifier
 from headstart.data import ImageData
-from headstart.features.feature_file import ENDING, LOCK, PART, write_rows
+from headstart.features.facts import ENDING, LOCK, PART
+from headstart.features.feature_file import write_rows
 from headstart.features.key import feature_facts, feature_key
 
 Name = tuple[str, int]  # a split or a fold, and which view of its pictures

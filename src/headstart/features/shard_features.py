@@ -9,8 +9,9 @@ from torch import Tensor
 
 from headstart.classifier import Classifier
 from headstart.data.shard_data import ShardData
+from headstart.features.facts import read_facts
 from headstart.features.feature_data import FeatureData
-from headstart.features.feature_file import read_facts, read_features
+from headstart.features.feature_file import read_features
 from headstart.features.shard_pass import ShardPass
 
 

@@ -16,7 +16,8 @@ from headstart.data.ahead import ahead
 from headstart.data.shard_classes import number_of
 from headstart.data.shard_data import ShardData
 from headstart.data.shards import Packed, read_shard
-from headstart.features.feature_file import ENDING, LOCK, PART, read_facts, read_features, write_rows
+from headstart.features.facts import ENDING, LOCK, PART, read_facts
+from headstart.features.feature_file import read_features, write_rows
 from headstart.features.feature_pass import FeaturePass, Name
 from headstart.features.key import feature_key, model_facts
 from headstart.features.shard_rows import choose, joined_facts, shard_facts

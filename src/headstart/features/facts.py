@@ -1,0 +1,18 @@
+"""What a file of features says about itself: found out without torch, which takes seconds to import."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+ENDING, PART, LOCK = ".safetensors", ".part", ".lock"
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts that were written with the features; raises ValueError for a damaged file."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
