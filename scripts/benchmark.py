@@ -30,7 +30,7 @@ console = Console(highlight=False)
 def main(arguments: list[str]) -> None:
     """Measure, write it to logs/benchmark, and print the table."""
     if {"-h", "--help"} & set(arguments):
-        print(__doc__)
+        console.print(__doc__, markup=False, highlight=False, soft_wrap=True)
         return
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     given = [argument for argument in arguments if argument.startswith("rounds=")]

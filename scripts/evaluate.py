@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from rich.console import Console
 
 from headstart.errors import CONF_DIR, readable_errors
 from headstart.resume import merge_overrides, run_overrides
@@ -14,7 +15,7 @@ from headstart.typed import note_typed
 def main(arguments: list[str]) -> None:
     """Compose the run's own config with what was typed, and test the checkpoint on that."""
     if {"-h", "--help"} & set(arguments):
-        print(__doc__)
+        Console().print(__doc__, markup=False, highlight=False, soft_wrap=True)
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):

@@ -30,7 +30,7 @@ from headstart.soak import ROADS, SIGNALS, Ending, digest, kill_and_go_on, start
 def main(arguments: list[str]) -> None:
     """Kill, compare, print the table, and exit with 1 when anything was lost."""
     if {"-h", "--help"} & set(arguments):
-        print(__doc__)
+        Console().print(__doc__, markup=False, highlight=False, soft_wrap=True)
         return
     parts = [argument.partition("=") for argument in arguments]
     given = {"kills": "200", "seed": "0"} | {name: value for name, _, value in parts}
