@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import Train, results
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from headstart import heads
 from headstart.backbones import from_torchvision
+from headstart.callbacks.history import read_history
 from headstart.logistic_regression import LogisticRegression, solve
 
 COUNT, FEATURES, CLASSES = 200, 30, 4
@@ -94,3 +96,15 @@ def test_penalties_go_from_strong_to_weak() -> None:
         LogisticRegression(backbone, partial(heads.mlp, hidden=4), ("a", "b"))
     with pytest.raises(ValueError, match=r"the strongest first"):
         LogisticRegression(backbone, heads.linear, ("a", "b"), strongest=0.1, weakest=1.0)
+
+
+@pytest.mark.slow
+def test_the_loss_chooses_among_penalties_and_the_accuracy_is_the_score(train: Train) -> None:
+    (run_dir,) = train("trainer.max_epochs=6", "patience=6")
+    rows = read_history(run_dir / "metrics.csv")
+    chosen = min(rows, key=lambda row: row["val/loss"])
+    found = results(run_dir)
+    assert chosen not in (rows[0], rows[-1]), "best, first and last must differ for this test to mean anything"
+    assert found["metrics"]["val/loss"] == pytest.approx(chosen["val/loss"], rel=1e-4)
+    assert found["monitor"] == "val/accuracy"
+    assert found["score"] == found["metrics"]["val/accuracy"]

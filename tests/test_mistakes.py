@@ -25,6 +25,7 @@ MISTAKES = [
     (["data.batchsize=8"], "did you mean data.batch_size?"),
     (["data.root=???"], "data.root has no value: add data.root=..."),
     (["monitor=val/acc"], "monitor=val/acc mode=max: choose one of"),
+    (["choose.by=val/losses"], "choose.by=val/losses choose.mode=min: choose one of"),
     (["trainer=gpu"], "gpu"),
     (["model.lr=abc"], "model.lr=abc"),
     (["data.batch_size=0"], "data.batch_size=0 must be a whole number"),

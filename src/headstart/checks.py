@@ -14,8 +14,10 @@ def check(cfg: DictConfig) -> None:
     if missing:
         raise ValueError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
     monitors = [f"val/{name}" for name in METRICS]
-    if cfg.monitor not in monitors or cfg.mode not in ("min", "max"):
-        raise ValueError(f"monitor={cfg.monitor} mode={cfg.mode}: choose one of {', '.join(monitors)}, with min or max")
+    for keys in (("monitor", "mode"), ("choose.by", "choose.mode")):
+        metric, mode = (OmegaConf.select(cfg, key) for key in keys)
+        if metric not in monitors or mode not in ("min", "max"):
+            raise ValueError(f"{keys[0]}={metric} {keys[1]}={mode}: choose one of {', '.join(monitors)}, min or max")
     if cfg.features.cache not in ("auto", True, False):
         raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
     wants_whole_set = getattr(get_class(cfg.model._target_), "wants_whole_set", False)

@@ -39,8 +39,8 @@ def make_head_trainer(cfg: DictConfig, guards: Sequence[Callback]) -> Trainer:
     """Build the Trainer for the head alone; curve and best weights go to `head/` below the run's folder."""
     folder = f"{cfg.run_dir}/head"
     callbacks = [
-        EarlyStopping(cfg.monitor, patience=3, mode=cfg.mode),
-        ModelCheckpoint(folder, "best", cfg.monitor, mode=cfg.mode, enable_version_counter=False),
+        EarlyStopping("val/loss", patience=3),
+        ModelCheckpoint(folder, "best", "val/loss", enable_version_counter=False),
     ]
     return instantiate(cfg.trainer)(
         callbacks=[*guards, TrainingMeans(), *callbacks, StepSeed(cfg.seed), History(folder), EpochLine()],

@@ -43,6 +43,7 @@ def bare_epoch(model: Classifier, data: LightningDataModule, epochs: int) -> flo
     train, val = data.train_dataloader(), data.val_dataloader()
     device = next(iter(val))[0].device
     model.head.to(device)
+    model.trainer = data.trainer  # which knows how many steps a schedule has
     optimizers: Any = model.configure_optimizers()
     started = time.perf_counter()
     for epoch in range(epochs):
@@ -63,12 +64,12 @@ def bare_epoch(model: Classifier, data: LightningDataModule, epochs: int) -> flo
 
 
 def _descend(model: Classifier, batches: Any, optimizers: Any) -> None:
-    optimizer, scheduler = optimizers, None
+    optimizer, schedule = optimizers, {}
     if isinstance(optimizers, dict):
-        optimizer, scheduler = optimizers["optimizer"], optimizers["lr_scheduler"]["scheduler"]
+        optimizer, schedule = optimizers["optimizer"], optimizers["lr_scheduler"]
     for features, labels in batches:
         optimizer.zero_grad()
         F.cross_entropy(model.head(features), labels).backward()
         optimizer.step()
-    if scheduler:
-        scheduler.step()
+        if schedule.get("interval") == "step":
+            schedule["scheduler"].step()
