@@ -26,3 +26,9 @@ def test_a_plot_looks_the_same_whatever_was_drawn_before(tmp_path: Path) -> None
         drawn.append([(tmp_path / name).read_bytes() for name in ("a.png", "b.png")])
     assert drawn[0] == drawn[1]
     assert plots._matrix_figure.cache_info().hits == 1
+
+
+def test_the_numbers_are_drawn(tmp_path: Path) -> None:
+    for name, times in (("a.png", 1), ("b.png", 2)):  # the same shares, and so the same colours
+        plots.plot_confusion_matrix([[5 * times, 0], [2 * times, 3 * times]], ("cat", "dog"), tmp_path / name)
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()

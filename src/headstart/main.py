@@ -29,7 +29,7 @@ from headstart.checkpoints import newest_checkpoint
 from headstart.checks import automatic, check, with_stand_ins
 from headstart.classifier import Classifier
 from headstart.data import ImageData
-from headstart.memory import reuse_freed_memory
+from headstart.memory import leave_imports_alone, reuse_freed_memory
 from headstart.noise import quiet
 from headstart.paths import short
 from headstart.resume import KEY as RESUME
@@ -50,6 +50,7 @@ def train(cfg: DictConfig) -> float:
     request.listen()
     quiet()
     reuse_freed_memory()
+    leave_imports_alone()
     check(cfg)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     overrides = [override for override in HydraConfig.get().overrides.task if not override.startswith(RESUME)]

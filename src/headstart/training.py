@@ -41,6 +41,8 @@ def fit(
         ValueError: the checkpoint to resume from belongs to another backbone.
     """
     stopwatch = Stopwatch()
+    if isinstance(data, FeatureData) and not data.live:
+        trainer.num_sanity_val_steps = 0  # pyright: ignore[reportAttributeAccessIssue] (an epoch is soon over)
     trainer.callbacks[:0] = [TrainingMeans(), stopwatch]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
     kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
@@ -87,4 +89,5 @@ def measure(
     for split in splits:
         found = phases[split](model, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
         metrics |= {name: float(value) for name, value in found[0].items()}
+        checkpoint = None  # the model holds them now
     return metrics

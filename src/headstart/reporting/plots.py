@@ -5,14 +5,18 @@ Making axes takes longer than drawing them: the jobs of a sweep share theirs, an
 
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure  # without pyplot: no window system, no global state, nothing to close
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 SPLITS, METRICS = ("train", "val"), ("loss", "accuracy")
+DPI = 100
 
 
 def plot_history(rows: list[dict[str, float]], path: str | Path) -> None:
@@ -24,7 +28,7 @@ def plot_history(rows: list[dict[str, float]], path: str | Path) -> None:
             line.set_data(epochs, [row.get(f"{split}/{name}", np.nan) for row in rows])
         axes.relim()
         axes.autoscale_view()
-    _save(figure, path)
+    figure.savefig(path, dpi=DPI, pil_kwargs={"compress_level": 1})
 
 
 @cache
@@ -37,7 +41,8 @@ def _history_figure() -> Figure:
             axes.plot([], [], marker="o", markersize=3, label=split)
         axes.set_title(name, y=1.01)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))  # half of the drawing is the numbers beside the axes
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     return figure
@@ -47,35 +52,38 @@ def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], pat
     """Draw test pictures by true class (rows) and predicted class (columns), shaded by share of the row."""
     matrix = np.asarray(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    figure, axes, image = _matrix_figure(classes)
+    canvas, axes, image, names = _matrix_figure(classes)
+    canvas.restore_region(names)
     image.set_data(shares)
-    for text in list(axes.texts):
-        text.remove()
+    axes.draw_artist(image)
     for row, column in np.argwhere(matrix):
         shade = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=shade, fontsize=9)
-    _save(figure, path)
+        text = axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=shade, fontsize=9)
+        axes.draw_artist(text)
+        text.remove()
+    for spine in axes.spines.values():
+        axes.draw_artist(spine)
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(path, compress_level=1)
 
 
 @lru_cache(maxsize=1)
-def _matrix_figure(classes: tuple[str, ...]) -> tuple[Figure, Axes, AxesImage]:
-    """A field for each pair of classes, empty yet."""
+def _matrix_figure(classes: tuple[str, ...]) -> tuple[FigureCanvasAgg, Axes, AxesImage, Any]:
+    """A field for each pair of classes, empty yet; and its picture, with the names of the classes."""
     # In inches, for ten-point letters: room for the names on the left, and at 45 degrees below.
     grid, longest = 0.3 + 0.45 * len(classes), 0.09 * max(map(len, classes))
     left, bottom = 0.6 + longest, 0.6 + 0.75 * longest
     width, height = left + grid + 0.2, bottom + grid + 0.4
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((left / width, bottom / height, grid / width, grid / height))
     image = axes.imshow(np.zeros((len(classes), len(classes))), cmap="Blues", vmin=0, vmax=1)
+    image.set_animated(True)  # left out of the picture
     axes.set_title("test pictures", y=1.0)
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), classes)
-    return figure, axes, image
-
-
-def _save(figure: Figure, path: str | Path) -> None:
-    figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})
+    canvas.draw()
+    return canvas, axes, image, canvas.copy_from_bbox(figure.bbox)
 
 
 def plot_rate_search(rates: list[float], losses: list[float], chosen: float | None, path: str | Path) -> None:
