@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import re
 import resource
@@ -232,3 +233,32 @@ def test_list_and_prune(train: Train, cli: Callable[..., subprocess.CompletedPro
     assert "0 files, 0.0 MB in nowhere" in cli("scripts/features.py", "--dir", "nowhere", "list").stdout
     cli("scripts/features.py", "prune", "--days", "0")
     assert not files()
+
+
+@pytest.mark.slow
+def test_a_compiled_network_finds_the_same_features(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for worth_it in (1000, 1):
+        monkeypatch.setattr("headstart.features.feature_pass.WORTH_IT", worth_it)
+        train("trainer.precision=32-true", "data.batch_size=16", "trainer.max_epochs=1")
+        (path,) = [path for path in files() if read_facts(path)["pictures"] == 40]
+        found.append(read_features(path).clone())
+        shutil.rmtree("data/features")
+    assert ("features: compiled in" in capsys.readouterr().out) == bool(shutil.which("g++"))
+    assert torch.allclose(*found, rtol=1e-3, atol=1e-4 * float(found[0].abs().max()))
+
+
+def test_what_cannot_be_compiled_is_taken_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    from headstart.features.compiling import Compiled
+
+    def refuse(_pictures: torch.Tensor) -> None:
+        raise RuntimeError("no compiler")
+
+    network = torch.nn.Linear(3, 2)
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO, "headstart"):
+        patch.setattr(torch, "compile", lambda *_, **__: refuse)
+        compiled = Compiled(network, torch.ones(4, 3))
+    assert "features: not compiled (no compiler)" in caplog.text
+    assert torch.equal(compiled(torch.ones(4, 3)), network(torch.ones(4, 3)))

@@ -21,9 +21,17 @@ UNHURRIED = {"WANDB_ERROR_REPORTING": "false", "WANDB__DISABLE_VIEWER": "true"}
 log = logging.getLogger(__name__)
 
 
+class EventFiles(TensorBoardLogger):
+    """TensorBoard's event files alone: Lightning's hparams.yaml would say slowly what .hydra/config.yaml says."""
+
+    def save(self) -> None:
+        """Bring what was logged to the disk."""
+        self.experiment.flush()
+
+
 def tensorboard(run_dir: str) -> TensorBoardLogger:
     """Event files in `run_dir/tensorboard`; `tensorboard --logdir logs` shows all runs and sweeps."""
-    return TensorBoardLogger(run_dir, name="tensorboard", version="", default_hp_metric=False)
+    return EventFiles(run_dir, name="tensorboard", version="", default_hp_metric=False)
 
 
 def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None, timeout: float = 1.0) -> WandbLogger:

@@ -27,7 +27,9 @@ def read_picture(path: str | Path, max_pixels: int | None = None) -> Tensor:
     """Read a picture as uint8 [3, height, width], turned as its EXIF orientation says.
 
     JPEG goes through torchvision's decoder, which is twice as fast as Pillow's here; everything else goes
-    through Pillow. Transparent pictures are laid on white, 16-bit ones are scaled to 8 bits, and of an
+    through Pillow. Never through nvJPEG, GPU or not: torchvision has it repeat the nearest colour where libjpeg
+    interpolates (https://github.com/sgl-project/sglang/pull/34163), and a model would see other pixels when it is
+    served than when it was trained. Transparent pictures are laid on white, 16-bit ones are scaled to 8 bits, and of an
     animation the first frame is taken. The content decides, not the file's ending.
 
     Raises:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from headstart.backbones.folding import fold_batchnorms
-from headstart.backbones.forward import compute_features
+from headstart.backbones.forward import CPU_CHUNK, compute_features
 from headstart.classifier import Classifier
 from headstart.data import ImageData
+from headstart.features.compiling import WORTH_IT, Compiled
 from headstart.features.facts import ENDING, LOCK, PART
 from headstart.features.feature_file import write_rows
 from headstart.features.key import feature_facts, feature_key
@@ -33,7 +34,7 @@ class FeaturePass:
     def __init__(self, images: ImageData, model: Classifier, trainer: Trainer, folder: Path, verify: str) -> None:
         self.images, self.model, self.trainer, self.folder, self.verify = images, model, trainer, folder, verify
         self.device = trainer.strategy.root_device
-        self.computed = 0
+        self.computed = self.wanted = 0
 
     def ensure(self, names: list[Name]) -> dict[Name, Path] | None:
         """The files with the features of every name, some of them written just now; None when that failed."""
@@ -41,7 +42,7 @@ class FeaturePass:
         paths = {name: self.folder / (feature_key(facts[name]) + ENDING) for name in names}
         missing = self.trainer.strategy.broadcast([name for name in names if not paths[name].exists()])
         started = time.perf_counter()
-        total = sum(facts[name]["pictures"] for name in missing)
+        self.wanted = total = sum(facts[name]["pictures"] for name in missing)
         # What is drawn on the way must not change what a run draws later: a first run and a second are the same.
         with torch.random.fork_rng(devices=[]), self._progress(total) as bar:
             for name in missing:
@@ -82,13 +83,21 @@ class FeaturePass:
         mean, std = self.model.mean.to(self.device), self.model.std.to(self.device)
         for pictures, _ in batches:
             with self.trainer.precision_plugin.forward_context():
-                yield compute_features(self._network, pictures.to(self.device, non_blocking=True), mean, std).cpu()
+                yield compute_features(self._fastest, pictures.to(self.device, non_blocking=True), mean, std).cpu()
             bar.update(len(pictures) * self.trainer.world_size)
 
     @cached_property
     def _network(self) -> nn.Module:
         network = fold_batchnorms(self.model.backbone, self._noise).to(memory_format=torch.channels_last)
         return network.to(self.device)
+
+    @cached_property
+    def _fastest(self) -> nn.Module:
+        if self.wanted < WORTH_IT:
+            return self._network
+        size = min(self.images.batch_size, CPU_CHUNK) if self.device.type == "cpu" else self.images.batch_size
+        batch = self._noise[:1].expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        return Compiled(self._network, batch.to(self.device))
 
     @cached_property
     def _noise(self) -> Tensor:
