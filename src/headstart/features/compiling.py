@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class Compiled(nn.Module):
         return self.fast(pictures) if pictures.shape == self.shape else self.network(pictures)
 
     @torch.no_grad()
-    def _compile(self, pictures: Tensor) -> nn.Module:
+    def _compile(self, pictures: Tensor) -> Callable[[Tensor], Tensor]:
         started = time.perf_counter()
         try:
             fast = torch.compile(self.network, dynamic=False)
