@@ -100,7 +100,7 @@ def test_penalties_go_from_strong_to_weak() -> None:
 
 @pytest.mark.slow
 def test_the_loss_chooses_among_penalties_and_the_accuracy_is_the_score(train: Train) -> None:
-    (run_dir,) = train("trainer.max_epochs=6", "patience=6")
+    (run_dir,) = train("trainer.precision=32-true", "trainer.max_epochs=6", "patience=6")
     rows = read_history(run_dir / "metrics.csv")
     chosen = min(rows, key=lambda row: row["val/loss"])
     found = results(run_dir)
