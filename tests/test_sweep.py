@@ -8,9 +8,14 @@ import hydra
 import pytest
 from conftest import ROOT
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from hydra_plugins.composed_once import ComposedOnce
 
 
 def jobs_of(monkeypatch: pytest.MonkeyPatch, *overrides: str) -> list[tuple[int, int, str]]:
@@ -48,3 +53,15 @@ def test_each_config_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("workdir")
 def test_what_is_wrong_with_the_last_job_is_found_before_the_first_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jobs_of(monkeypatch, "head=linear,nonsense") == [(-1, -1, "refused")]
+
+
+def test_a_sweeps_configs_are_those_that_hydra_composes(pictures: Path) -> None:
+    Plugins.instance()  # which knows how to read the places where configs are
+    places = create_config_search_path(str(ROOT / "conf"))
+    plain, ours = ConfigLoaderImpl(places), ComposedOnce(ConfigLoaderImpl(places))
+    given = ["data=folder", f"data.root={pictures}", "solver=adamw"]
+    sweep = plain.load_configuration("train", given, RunMode.MULTIRUN)
+    for job in (["model.lr=1"], ["head=mlp"], ["head=mlp", "head.dropout=0"], ["model.lr=2"], []):
+        wanted, found = (loader.load_sweep_config(sweep, [*given, *job]) for loader in (plain, ours))
+        assert found == wanted
+        found.model.lr = found.head.norm = "changed"  # no later job may see it
