@@ -77,7 +77,9 @@ def ratios(
         "sweep_vs_one": spread([a / b for a, b in zip(whole["sweep"], cold, strict=True)]),
         "head_epoch_vs_bare": spread([found["ours"] / found["bare"] for found in epochs]),
         "seconds": {name: values for name, values in whole.items() if not name.endswith(ACCURACY)},
-        "test_accuracy": {name.removesuffix(ACCURACY): values for name, values in whole.items() if ACCURACY in name},
+        "test_accuracy": {
+            name.removesuffix(ACCURACY): values for name, values in whole.items() if name.endswith(ACCURACY)
+        },
         "first_pass": passes,
         "head_epoch": epochs,
     }
