@@ -56,10 +56,10 @@ lock: .venv/made  ## Write requirements.lock from pyproject.toml; ARGS=--upgrade
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock $(ARGS)
 
 benchmark: .venv/ready  ## Measure what the feature cache is worth; ARGS="data=folder data.root=PATH" on your pictures
-	$(BIN)/python scripts/benchmark.py $(ARGS)
+	$(BIN)/python scripts/dev/benchmark.py $(ARGS)
 
 soak: .venv/ready  ## Kill short runs KILLS=200 times at random moments, go on with them, and compare: 15 minutes
-	$(BIN)/python scripts/soak.py kills=$(or $(KILLS),200) $(ARGS)
+	$(BIN)/python scripts/dev/soak.py kills=$(or $(KILLS),200) $(ARGS)
 
 clean:  ## Remove .venv and the tools' caches, never data/ or logs/
 	rm -rf .venv .pytest_cache .ruff_cache

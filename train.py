@@ -6,15 +6,15 @@ import hydra
 from omegaconf import DictConfig
 
 from headstart.errors import readable_errors
-from headstart.overrides import imply
-from headstart.resume import expand_resume
-from headstart.typed import note_typed
+from headstart.resume.command_line import expand_resume
+from headstart.resume.overrides import imply
+from headstart.resume.typed import note_typed
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float:
     """Run one job and return its score, which is what a sweep compares."""
-    from headstart.main import train  # torch is imported once the config is known to be right
+    from project.main import train
 
     return train(cfg)
 

@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from rich.console import Console
 
 from headstart.errors import CONF_DIR, readable_errors
-from headstart.resume import merge_overrides, run_overrides
-from headstart.typed import note_typed
+from headstart.resume.command_line import merge_overrides, run_overrides
+from headstart.resume.typed import note_typed
 
 
 def main(arguments: list[str]) -> None:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     overrides = merge_overrides(run_overrides(run_dir), [*arguments[1:], *fixed])
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         cfg = compose("train", overrides)
-    from headstart.main import evaluate  # torch is imported once the config is known to be right
+    from project.main import evaluate
 
     evaluate(cfg, run_dir / "checkpoints" / "best.ckpt")
 

@@ -39,7 +39,7 @@ def show(files: list[Stored], where: str) -> None:
         )
         cells = [str(facts.get(key, "unfinished")) for key in ("view", "pictures", "folder", "precision")]
         numbers = (f"{one.size / MEGABYTE:.1f}", f"{one.days_unused:.1f}")
-        table.add_row(one.path.stem[:8], " ".join(name.removeprefix("headstart.backbones.").split()), *cells, *numbers)
+        table.add_row(one.path.stem[:8], " ".join(name.rpartition(".")[2].split()), *cells, *numbers)
     if files:
         console.print(table)
     console.print(f"{len(files)} files, {sum(one.size for one in files) / MEGABYTE:.1f} MB {where}", highlight=False)

@@ -1,6 +1,5 @@
 """What the tests share: a few small pictures, and the real train.py in this process or in one of its own."""
 
-import json
 import os
 import runpy
 import subprocess
@@ -9,24 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from runs import ROOT, TINY, Train
+
 os.environ["OMP_NUM_THREADS"] = "1"  # the suite runs on all cores already; before torch is imported
 os.environ["WANDB_MODE"] = "offline"
 
 import pytest
 import torch
 
-from headstart.data.shapes import draw_shapes
-
-ROOT = Path(__file__).parents[1]
-TINY = (  # a network and a few pictures that make a real run of seconds; nothing is learned from random weights
-    "backbone=torchvision",
-    "backbone.name=mobilenet_v3_small",
-    "backbone.weights=null",
-    "data.num_workers=0",
-    "trainer.max_epochs=2",
-    "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
-)
+from project.data.shapes.draw import draw_shapes
 
 torch.set_num_threads(1)
 
@@ -62,9 +52,6 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-Train = Callable[..., list[Path]]
-
-
 @pytest.fixture
 def train(workdir: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """Run the real train.py in this process, on a few pictures unless told which; returns all runs' folders by now."""
@@ -98,8 +85,3 @@ def cli(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
-
-
-def results(run_dir: Path) -> dict[str, Any]:
-    """What a run's results.json says."""
-    return json.loads((run_dir / "results.json").read_text())

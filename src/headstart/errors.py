@@ -18,8 +18,8 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-PACKAGE_DIR = Path(__file__).parent
-PROJECT_DIR = PACKAGE_DIR.parents[1]
+PACKAGE_DIR = Path(__file__).parents[1]
+PROJECT_DIR = PACKAGE_DIR.parent
 CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
 FOR_USERS = ("MisconfigurationException", "BrokenPictureError")  # by name, as importing them would import torch

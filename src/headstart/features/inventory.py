@@ -8,7 +8,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from headstart.features.facts import ENDING, LOCK, PART, read_facts
+from .metadata import ENDING, LOCK, PART, read_facts
 
 DAY = 24 * 60 * 60  # seconds
 

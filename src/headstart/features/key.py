@@ -9,9 +9,9 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from headstart.backbones import Preprocessing
-from headstart.data.manifest import manifest
-from headstart.data.table import Sample
+from ..backbone import Preprocessing
+from ..images.table import Sample
+from ..manifest import manifest
 
 FORMAT = 1  # raise it whenever the same inputs come to other features
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers

@@ -1,0 +1,102 @@
+"""What the feature cache is worth: `python scripts/dev/benchmark.py [rounds=2] [data=folder data.root=PATH ...]`.
+
+Takes what train.py takes. Everything that is compared is measured in turns, since machines drift; a ratio is one of
+values from the same round. Two rounds take about 18 minutes on 2 CPU cores and 3,781 photographs, nearly all of it in
+the loops without a cache.
+"""
+
+import logging
+import sys
+import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from rich.console import Console
+
+from headstart.errors import CONF_DIR, readable_errors
+from headstart.resume.overrides import imply
+
+LATEST = Path("logs/benchmark/latest.json")
+PASS_ROUNDS = 5
+
+console = Console(highlight=False)
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, write it to logs/benchmark, and print the table."""
+    if {"-h", "--help"} & set(arguments):
+        console.print(__doc__, markup=False, highlight=False, soft_wrap=True)
+        return
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    given = [argument for argument in arguments if argument.startswith("rounds=")]
+    rounds = int(given[-1].removeprefix("rounds=")) if given else 2
+    typed = [argument for argument in arguments if argument not in given]
+    overrides = [*imply(typed), "trainer.max_epochs=20", "trainer.enable_progress_bar=false"]
+    with tempfile.TemporaryDirectory(prefix="headstart-benchmark-") as scratch:
+        found = measure(overrides, Path(scratch), rounds)
+    from comparison.table import print_table, write
+
+    write(found | {"overrides": overrides}, LATEST)
+    print_table(found)
+    console.print(f"{LATEST}, {LATEST.with_suffix('.png')}")
+
+
+def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
+    """Everything, in the order in which it is best watched: the shortest first."""
+    from headstart.check import check
+    from headstart.memory import reuse_freed_memory
+    from headstart.quiet import quiet
+    from project.build import make_data, make_model
+    from project.trainers import make_trainer
+
+    quiet()
+    cfg = composed(overrides, scratch)
+    check(cfg)
+    images = make_data(cfg)
+    model, trainer = make_model(cfg, images), make_trainer(cfg, [])
+    from comparison import first_pass, runs
+
+    console.print(f"{images.pictures}; {model.recipe}; {trainer.strategy.root_device}, {trainer.precision}")
+    whole = runs.in_turns(images, model, overrides, scratch, rounds, str(cfg.trainer.accelerator), console.print)
+    reuse_freed_memory()
+    passes = first_pass.measure_first_pass(images, model, trainer, scratch / "pass", PASS_ROUNDS)
+    console.print(f"first pass: {passes[-1]}")
+    epochs = [head_epochs(overrides, scratch / f"head-{number}") for number in range(PASS_ROUNDS)]
+    console.print(f"head epochs: {epochs[-1]}")
+    return runs.ratios(whole, passes, epochs)
+
+
+def head_epochs(overrides: list[str], scratch: Path) -> dict[str, float]:
+    """Seconds of a head epoch in a fit with all its loggers and callbacks, and of the same in a bare loop."""
+    from comparison.head_epoch import bare_epoch, lightning_epoch
+
+    from project.build import make_data, make_features, make_model
+    from project.trainers import make_trainer
+
+    scratch.mkdir()
+    shared = [f"features.dir={scratch.parent / 'features'}", f"data.passed_dir={scratch.parent / 'checked'}"]
+    cfg = composed([*overrides, *shared], scratch)
+    images = make_data(cfg)
+    model, spare = make_model(cfg, images), make_model(cfg, images)
+    trainer, data = make_trainer(cfg, list(instantiate(cfg.logger).values())), make_features(cfg, images, model)
+    with redirect_stdout(StringIO()):
+        ours, count = lightning_epoch(trainer, model, data)
+    return {"ours": ours, "bare": bare_epoch(spare, data, count), "epochs": count}
+
+
+def composed(overrides: list[str], scratch: Path) -> DictConfig:
+    """The config of a run that leaves everything in `scratch`."""
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return compose(
+            "train", [f"data.passed_dir={scratch}/checked", *overrides, f"run_dir={scratch}", "sweep_dir=null"]
+        )
+
+
+if __name__ == "__main__":
+    with readable_errors():
+        main(sys.argv[1:])

@@ -1,0 +1,54 @@
+"""What is found out about a config before anything is loaded."""
+
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from project.model.metrics import METRICS
+
+from .extras.find_lr.tuning import STAND_INS
+from .images.augmentation import Augment
+
+
+def check(cfg: DictConfig) -> None:
+    """Find what can't work before anything is loaded; raises ValueError."""
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ValueError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
+    monitors = [f"val/{name}" for name in METRICS]
+    for keys in (("monitor", "mode"), ("choose.by", "choose.mode")):
+        metric, mode = (OmegaConf.select(cfg, key) for key in keys)
+        if metric not in monitors or mode not in ("min", "max"):
+            raise ValueError(f"{keys[0]}={metric} {keys[1]}={mode}: choose one of {', '.join(monitors)}, min or max")
+    if cfg.features.cache not in ("auto", True, False):
+        raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
+    wants_whole_set = getattr(get_class(cfg.model._target_), "wants_whole_set", False)
+    if cfg.model.strategy and wants_whole_set:
+        raise ValueError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
+    if cfg.features.cache is True and cfg.model.strategy:
+        raise ValueError(
+            "strategy=... trains the backbone, and its features change: features.cache=true is for strategy=frozen"
+        )
+    augment: Augment = instantiate(cfg.augment)
+    if cfg.features.cache is True and augment.varies:
+        raise ValueError(
+            "augment draws new pictures every epoch, features.cache=true can't: try augment=none features.views=4"
+        )
+    if cfg.data.get("balance") == "sampler" and wants_whole_set:
+        raise ValueError(
+            "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
+        )
+    if augment.mixes and "optimizer" not in cfg.model:
+        raise ValueError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
+
+
+def automatic(cfg: DictConfig) -> list[str]:
+    """The keys whose values are left to a search."""
+    return [key for key in STAND_INS if OmegaConf.select(cfg, key) == "auto"]
+
+
+def with_stand_ins(cfg: DictConfig) -> DictConfig:
+    """The same config, with numbers in the place of those that are to be found."""
+    cfg = cfg.copy()
+    for key in automatic(cfg):
+        OmegaConf.update(cfg, key, STAND_INS[key])
+    return cfg

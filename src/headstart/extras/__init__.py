@@ -1,0 +1,1 @@
+"""Optional parts: each folder can be deleted."""

@@ -1,0 +1,1 @@
+"""A learning rate from a short search."""

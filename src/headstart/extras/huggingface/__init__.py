@@ -1,0 +1,1 @@
+"""Backbones and data sets of Hugging Face's Hub."""

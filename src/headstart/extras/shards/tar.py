@@ -1,0 +1,146 @@
+"""Shards: tar files that hold each picture and its label under one name, read as streams from wherever they are."""
+
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlparse
+
+from project.data.folder import ENDINGS
+
+PICTURES = frozenset(ending[1:] for ending in ENDINGS)
+LABELS = ("cls", "json")
+BLOCK = 512  # bytes; a tar archive ends in two of them that are zero
+
+
+class Packed(NamedTuple):
+    """One sample as it lies in a shard: the picture's bytes (none where there is no picture), and the label's text."""
+
+    shard: str
+    key: str
+    content: bytes
+    label: str
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return f"{self.key} in {self.shard}"
+
+    @property
+    def lasting_name(self) -> str:
+        """What it is called wherever the shards lie."""
+        return f"{self.shard.rsplit('/', maxsplit=1)[-1]} {self.key}"
+
+
+@dataclass(frozen=True)
+class ShardSplit:
+    """Those samples of some shards whose place in [0, 1) is in [low, high); `seed` decides every sample's place."""
+
+    shards: tuple[str, ...]
+    low: float = 0.0
+    high: float = 1.0
+    seed: int = 0
+
+    def has(self, sample: Packed) -> bool:
+        """Whether it holds the sample; its name alone decides, so no stream needs to know of the others."""
+        if (self.low, self.high) == (0.0, 1.0):
+            return True
+        digest = blake2b(f"{self.seed} {sample.lasting_name}".encode(), digest_size=4).digest()
+        return self.low <= int.from_bytes(digest) / 2**32 < self.high
+
+
+def webdataset() -> Any:
+    """The library; raises ValueError where it isn't installed."""
+    try:
+        import webdataset as library
+    except ImportError as error:
+        raise ValueError("data=webdataset needs a library: pip install -e .[webdataset]") from error
+    return library
+
+
+def expand_shards(given: str | list[str] | None) -> tuple[str, ...]:
+    """Paths, URLs and pipes, `x-{000..099}.tar::y.tar` written out; raises ValueError for a file that isn't there."""
+    if not given:
+        return ()
+    shards = [shard for text in ([given] if isinstance(given, str) else given) for shard in _expanded(str(text))]
+    missing = [shard for shard in shards if is_local(shard) and not Path(shard).is_file()]
+    if missing:
+        raise ValueError(f"{len(missing):,} of {len(shards):,} shards aren't there, {missing[0]} for one ({given})")
+    return tuple(shards)
+
+
+def has_command(text: str) -> bool:
+    """Whether one of the shards that a text stands for is what a shell command writes."""
+    return any(urlparse(shard).scheme == "pipe" for shard in _expanded(text))  # as webdataset looks at it
+
+
+def is_local(shard: str) -> bool:
+    """Whether it is the path of a file, and no URL."""
+    return not urlparse(shard).scheme
+
+
+def read_shard(shard: str, with_pictures: bool = True) -> Iterator[Packed]:
+    """Every sample of a shard in its order, from one pass over it; local ones are skipped through without pictures.
+
+    Raises:
+        ValueError: it can't be read to the end mark of a tar archive, or a sample has no label.
+    """
+    endings = (*LABELS, *PICTURES) if with_pictures else LABELS
+    members = _members(shard, endings, "r:*" if is_local(shard) and not with_pictures else "r|*")
+    for sample in webdataset().tariterators.group_by_keys(members):
+        key = sample["__key__"]
+        content = next((sample[ending] for ending in sample if ending in PICTURES), b"")
+        yield Packed(shard, key, content, _label(sample, f"{key} in {shard}"))
+
+
+def _expanded(text: str) -> list[str]:
+    try:
+        shards = webdataset().shardlists.expand_urls(text)
+    except (AssertionError, ValueError) as error:  # a brace that isn't closed, or a variable that isn't set
+        raise ValueError(f"{text!r} can't be written out as shards ({error})") from error
+    shards = [re.sub("^file:(//)?", "", shard) for shard in shards]
+    return [str(Path(shard).expanduser()) if is_local(shard) else shard for shard in shards]
+
+
+def _members(shard: str, endings: tuple[str, ...], mode: Any) -> Iterator[dict[str, Any]]:
+    """Every file of a tar archive that ends so, as webdataset's `group_by_keys` wants it.
+
+    Not by webdataset's own reader: it takes an archive that is cut off between two files for a whole one, and a
+    transfer that fails at its end for one that succeeded.
+    """
+    try:
+        with webdataset().gopen(shard) as stream, tarfile.open(fileobj=stream, mode=mode) as archive:
+            while (member := archive.next()) is not None:
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue] (or it would remember all of them)
+                wanted = member.name.rsplit("/", maxsplit=1)[-1].lower().endswith(tuple(f".{end}" for end in endings))
+                if wanted and member.isreg() and not member.issparse() and (file := archive.extractfile(member)):
+                    yield {"fname": member.name, "data": file.read(), "__url__": shard}
+            if archive.fileobj is None or archive.fileobj.read(BLOCK) != bytes(BLOCK):
+                raise tarfile.ReadError("it is cut off, or damaged in the middle")
+            while stream.read(1 << 20):  # what pads it: a command that can't write it all would end with an error
+                pass
+    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+        # A transfer's error quotes its command, which may hold a token.
+        reason = "the transfer failed" if type(error) is OSError and error.strerror is None else error
+        raise ValueError(f"the shard {shard} can't be read ({reason}): replace it, or leave it out") from None
+
+
+def _label(sample: dict[str, Any], name: str) -> str:
+    """The text of `cls`; or a JSON string or number, or the entry `label` or `cls` of a JSON object."""
+    try:
+        value = sample["cls"].decode().strip() if "cls" in sample else json.loads(sample["json"])
+        if isinstance(value, dict):
+            value = value["label"] if "label" in value else value["cls"]
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            raise ValueError(value)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{name} has no label: a file that ends in .cls must stand beside the picture and hold a number or a "
+            "name, or one in .json that is one or has it as `label`"
+        ) from error
+    return str(int(value)) if str(value).isdecimal() else str(value)

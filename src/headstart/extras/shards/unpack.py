@@ -1,0 +1,64 @@
+"""From samples as they lie in shards to pictures of the size that the backbone wants."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from zlib import crc32
+
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from ...backbone import Preprocessing
+from ...images.augmentation import Augment
+from ...images.dataset import threads
+from ...images.decoding import BrokenPictureError, decode_picture
+from ...images.random_view import RandomView
+from ...images.transforms import ResizeAndCrop
+from .tar import Packed
+
+
+class Unpack:
+    """Turns a packed sample into a picture uint8 [3, crop, crop]; the text of what is wrong with a broken one.
+
+    With `draw`, it is one of its looks by `augment`, which these numbers and the sample's name decide.
+
+    Raises:
+        BrokenPictureError: the picture is broken, and `on_error` is `raise`.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        max_pixels: int,
+        on_error: str,
+        augment: Augment,
+        draw: Sequence[int] | None = None,
+    ) -> None:
+        self.max_pixels, self.on_error, self.draw = max_pixels, on_error, draw
+        self.plain, self.augmented = ResizeAndCrop(preprocessing), RandomView(preprocessing, augment)
+
+    def __call__(self, sample: Packed) -> Tensor | str:
+        """Do it for one sample."""
+        try:
+            picture = decode_picture(sample.content, sample.name, self.max_pixels)
+        except BrokenPictureError as error:
+            if self.on_error == "raise":
+                raise BrokenPictureError(f"{error}: replace it, or leave it out: data.on_error=skip") from error
+            return str(error)
+        if self.draw is None:
+            return self.plain(picture)
+        return self.augmented(picture, [*self.draw, crc32(sample.lasting_name.encode())])
+
+    def batches(self, samples: Iterable[Packed], size: int) -> Iterator[tuple[Tensor, list[Packed], list[str]]]:
+        """Pictures [batch, 3, crop, crop], the samples that they are from, and what is wrong with the broken ones.
+
+        In a DataLoader's worker one after the other, in the main process on all cores.
+        """
+        samples = iter(samples)
+        while chunk := list(islice(samples, size)):
+            outcomes = list((map if get_worker_info() else threads().map)(self, chunk))
+            pairs = list(zip(outcomes, chunk, strict=True))
+            pictures = [picture for picture in outcomes if isinstance(picture, Tensor)]
+            kept = [sample for picture, sample in pairs if isinstance(picture, Tensor)]
+            broken = [problem for problem in outcomes if isinstance(problem, str)]
+            yield torch.stack(pictures) if pictures else torch.empty(0, dtype=torch.uint8), kept, broken

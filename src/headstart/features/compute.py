@@ -1,0 +1,140 @@
+"""The one pass through the backbone: what isn't there yet is computed on the Trainer's devices, and written."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from project.data.datamodule import ImageData
+from project.model.classifier import Classifier
+
+from ..forward import CPU_CHUNK, compute_features
+from .compiling import WORTH_IT, Compiled
+from .file import write_rows
+from .folding import fold_batchnorms
+from .key import feature_facts, feature_key
+from .metadata import ENDING, LOCK, PART
+
+Name = tuple[str, int]  # a split or a fold, and which view of its pictures
+
+log = logging.getLogger(__name__)
+
+
+class FeaturePass:
+    """Sees to it that `folder` holds the features of `images`; every process of the Trainer does its share."""
+
+    def __init__(self, images: ImageData, model: Classifier, trainer: Trainer, folder: Path, verify: str) -> None:
+        self.images, self.model, self.trainer, self.folder, self.verify = images, model, trainer, folder, verify
+        self.device = trainer.strategy.root_device
+        self.computed = self.wanted = 0
+
+    def ensure(self, names: list[Name]) -> dict[Name, Path] | None:
+        """The files with the features of every name, some of them written just now; None when that failed."""
+        facts = {name: self._facts(*name) for name in names}
+        paths = {name: self.folder / (feature_key(facts[name]) + ENDING) for name in names}
+        missing = self.trainer.strategy.broadcast([name for name in names if not paths[name].exists()])
+        started = time.perf_counter()
+        self.wanted = total = sum(facts[name]["pictures"] for name in missing)
+        # What is drawn on the way must not change what a run draws later: a first run and a second are the same.
+        with torch.random.fork_rng(devices=[]), self._progress(total) as bar:
+            for name in missing:
+                if problem := self._write(name, paths[name], facts[name], bar):
+                    log.warning(f"features can't be kept in {self.folder} ({problem}): every epoch computes them anew")
+                    return None
+        seconds = time.perf_counter() - started
+        pictures = sum(fact["pictures"] for fact in facts.values())
+        speed = f" in {seconds:.1f} s ({self.computed / seconds:,.0f} a second)" if self.computed else ""
+        log.info(f"features: {pictures:,} pictures in {self.folder}, {self.computed:,} of them computed now{speed}")
+        return paths
+
+    def _write(self, name: Name, path: Path, facts: dict[str, Any], bar: tqdm) -> str | None:
+        """Compute and write one file, unless another run does so meanwhile; returns what went wrong, if anything."""
+        part = path.with_suffix(PART)
+        with self._locked(path) as problem:
+            if problem or self.trainer.strategy.broadcast(path.exists()):
+                return problem
+            try:
+                self._write_share(name, part, facts, bar)
+            except OSError as error:
+                problem = error.strerror or str(error)
+            done = self.trainer.strategy.reduce_boolean_decision(problem is None, all=True)
+            if self.trainer.is_global_zero:
+                part.replace(path) if done else part.unlink(missing_ok=True)
+            self.trainer.strategy.barrier("features are written")
+        self.computed += facts["pictures"] if done else 0
+        return None if done else problem or "another process failed"
+
+    def _write_share(self, name: Name, part: Path, facts: dict[str, Any], bar: tqdm) -> None:
+        """Compute and write this process's share of a file's rows."""
+        count, rank, world_size = facts["pictures"], self.trainer.global_rank, self.trainer.world_size
+        rows = range(rank * count // world_size, (rank + 1) * count // world_size)
+        batches = self.images.share(*name, rows, self.device.type)
+        write_rows(part, (count, self._num_features), rows.start, self._features(batches, bar), facts)
+
+    def _features(self, batches: Iterable[tuple[Tensor, Tensor]], bar: tqdm) -> Iterator[Tensor]:
+        mean, std = self.model.mean.to(self.device), self.model.std.to(self.device)
+        for pictures, _ in batches:
+            with self.trainer.precision_plugin.forward_context():
+                yield compute_features(self._fastest, pictures.to(self.device, non_blocking=True), mean, std).cpu()
+            bar.update(len(pictures) * self.trainer.world_size)
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        network = fold_batchnorms(self.model.backbone, self._noise).to(memory_format=torch.channels_last)
+        return network.to(self.device)
+
+    @cached_property
+    def _fastest(self) -> nn.Module:
+        if self.wanted < WORTH_IT:
+            return self._network
+        size = min(self.images.batch_size, CPU_CHUNK) if self.device.type == "cpu" else self.images.batch_size
+        batch = self._noise[:1].expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        return Compiled(self._network, batch.to(self.device))
+
+    @cached_property
+    def _noise(self) -> Tensor:
+        crop = self.model.preprocessing.crop
+        return torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
+
+    @cached_property
+    def _num_features(self) -> int:
+        with torch.no_grad():
+            return self._network(self._noise.to(self.device)).shape[1]
+
+    def _facts(self, split: str, view: int) -> dict[str, Any]:
+        assert self.images.pictures is not None, "call setup() first"
+        samples, precision = self.images.pictures.part(split), str(self.trainer.precision)
+        model = self.model
+        return feature_facts(model.recipe, model.digest, model.preprocessing, precision, samples, view, self.verify)
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[str | None]:
+        """Hold the file's lock, which the system lets go of when this process dies; yields why it can't be had."""
+        lock, problem = FileLock(path.with_suffix(LOCK)), None
+        if self.trainer.is_global_zero:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=0)
+            except Timeout:
+                log.info("features: another run is computing them; waiting for it")
+                lock.acquire()
+            except OSError as error:
+                problem = error.strerror or str(error)
+        try:
+            yield self.trainer.strategy.broadcast(problem)
+        finally:
+            lock.release()
+
+    def _progress(self, total: int | None) -> tqdm:
+        """Pictures per second, for people: shown by one process, on a terminal, unless the Trainer shows no bars."""
+        hidden = not self.trainer.is_global_zero or self.trainer.progress_bar_callback is None
+        return tqdm(total=total, desc="Computing features", unit=" pictures", disable=hidden or total == 0 or None)

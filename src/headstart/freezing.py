@@ -1,0 +1,71 @@
+"""The backbone's side of a strategy: gradients, training mode and learning rates, for the epoch that is trained."""
+
+from copy import deepcopy
+from typing import Any
+
+from torch import nn
+
+from project.model.strategy import Strategy
+
+
+class Thaw:
+    """A network, frozen but for what a strategy trains in the present epoch; without a strategy, all of it always.
+
+    What is trained belongs to this model alone: the network of a strategy is a copy.
+    """
+
+    def __init__(self, network: nn.Module, strategy: Strategy | None) -> None:
+        self.network = deepcopy(network) if strategy else network
+        self.strategy = strategy
+        self.groups = strategy.groups(self.network) if strategy else ()
+        self.network.requires_grad_(False).eval()
+        self.modules: list[nn.Module] = []  # those that are trained in this epoch
+        self.begin(None)
+
+    def begin(self, epoch: int | None) -> None:
+        """Freeze and thaw what `epoch` wants; None thaws all that is ever trained, which is what DDP has to know."""
+        self.modules = []
+        if not self.groups:
+            return
+        parameters, modules = dict(self.network.named_parameters()), dict(self.network.named_modules())
+        for group in self.groups:
+            assert self.strategy is not None, "there are no groups without one"
+            is_trained = epoch is None or self.strategy.trains(group, epoch)
+            for name in group.parameters:
+                parameters[name].requires_grad_(is_trained)
+            self.modules += [modules[name] for name in group.modules] if is_trained else []
+
+    def set_mode(self, training: bool) -> None:
+        """Put what is trained into training mode, and everything else into eval mode, always."""
+        if any(module.training for module in self.network.modules()):  # rarely: to look costs less than to set all
+            self.network.eval()
+        for module in self.modules:
+            module.training = training
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing of the network is trained in this epoch."""
+        return not self.modules
+
+    def parameter_groups(self, head: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+        """For the optimizer: the head and all groups, matrices apart from vectors, which no weight decay pulls to 0."""
+        if self.strategy is None:
+            return [{"params": list(head.parameters())}]
+        own = dict(self.network.named_parameters())
+        parts = [(self.strategy.head_scale, list(head.parameters()))]
+        parts += [(self.strategy.share(group), [own[name] for name in group.parameters]) for group in self.groups]
+        found = []
+        for share, parameters in parts:
+            matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+            vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+            found.append({"params": matrices, "lr": lr * share, "weight_decay": weight_decay})
+            found.append({"params": vectors, "lr": lr * share, "weight_decay": 0.0})
+        return [group for group in found if group["params"]]
+
+    def changing(self) -> set[str]:
+        """The names of the parameters and buffers that training may change."""
+        modules = dict(self.network.named_modules())
+        buffers = {
+            f"{name}.{buffer}" for group in self.groups for name in group.modules for buffer in modules[name]._buffers
+        }
+        return {name for group in self.groups for name in group.parameters} | buffers

@@ -1,0 +1,60 @@
+"""What makes more of few pictures, as settings: the presets below conf/augment come to these."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+def _is_range(scale: object) -> bool:
+    if not isinstance(scale, list | tuple) or len(scale) != 2 or not all(map(_is_number, scale)):
+        return False
+    return 0 < scale[0] <= scale[1] <= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training pictures are made to look new each time; nothing of it is done unless it is asked for.
+
+    `scale` is the smallest and the largest share of a picture's area that a random crop holds; `flip` mirrors half of
+    the pictures; `policy` takes uint8 [3, crop, crop] and returns the same, drawing from torch's global numbers, as the
+    transforms of torchvision do. `mixup` and `cutmix` are the alphas of `headstart.images.mixing`.
+
+    Raises:
+        ValueError: a value makes no sense.
+    """
+
+    scale: Sequence[float] | None = None
+    flip: bool = False
+    policy: Callable[[Tensor], Tensor] | None = None
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and not _is_range(self.scale):
+            raise ValueError(f"augment.scale={self.scale}: give two shares of the area, such as [0.5,1.0], or null")
+        if self.flip not in (True, False):
+            raise ValueError(f"augment.flip={self.flip}: choose true or false")
+        if self.policy is not None and not callable(self.policy):
+            raise ValueError(f"augment.policy={self.policy}: choose augment=randaugment or augment=trivial, or null")
+        for name, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)):
+            if not _is_number(alpha) or not 0 <= alpha < math.inf:
+                raise ValueError(f"augment.{name}={alpha} must be a number from 0 up; 0 is none of it")
+
+    @property
+    def varies(self) -> bool:
+        """Whether a training picture looks new each time, so that its features can't be kept."""
+        return self != Augment()
+
+    @property
+    def mixes(self) -> bool:
+        """Whether pictures of a batch are mixed."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+LIGHT = Augment(scale=(0.5, 1.0), flip=True)

@@ -1,0 +1,1 @@
+"""Runs that can always be picked up again."""

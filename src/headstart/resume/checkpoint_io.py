@@ -1,0 +1,59 @@
+"""Checkpoints are whole or not there: written beside their place, brought to the disk, and moved."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from ..paths import short
+
+PART = ".part"
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """What Lightning saves by.
+
+    Its own stages files in $TMPDIR, maybe on another disk: a kill in the copy destroys the old one
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/21253).
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write it to a file of its own, then take the place of `path`; raises ValueError when the disk is full."""
+        content, path = io.BytesIO(), Path(path)
+        torch.save(checkpoint, content)  # into memory: on a full disk, torch would end the process from its C++
+        part = path.with_name(path.name + PART)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for stray in path.parent.glob("*" + PART):  # of a process that was killed
+                stray.unlink()
+            with part.open("wb") as file:
+                file.write(content.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            _bring_to_disk(path.parent)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise ValueError(
+                f"{short(path)} can't be written ({error.strerror}): the checkpoints from before are as they "
+                f"were; make room, then go on with resume={short(path.parent.parent)}"
+            ) from error
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove one checkpoint, and nothing else: Lightning takes the path from a file that may be a stranger's."""
+        path = Path(path)
+        if path.suffix == ".ckpt" and ".." not in path.parts and path.is_file():
+            path.unlink()
+
+
+def _bring_to_disk(folder: Path) -> None:
+    """The names, too, not only the contents; Windows has no such thing."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

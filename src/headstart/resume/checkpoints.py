@@ -1,0 +1,99 @@
+"""What a classifier's checkpoint holds: the head, how everything was made, and the digest of the backbone.
+
+A frozen backbone's weights are where they came from, so a small checkpoint names them and is refused when they have
+changed; those that were trained are in it. Everything is of plain types, for `torch.load(weights_only=True)`.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..backbone import Backbone
+from ..recipes import Recipe, describe, follow
+
+log = logging.getLogger(__name__)
+
+PREFIX = "backbone."
+OPTIMIZERS = ("torch.optim", "timm.optim", "timm.scheduler", "project", "headstart")
+PARTS = {"head": ("project", "headstart"), "optimizer": OPTIMIZERS, "scheduler": OPTIMIZERS}  # and where each may come from
+
+
+def describe_model(
+    backbone: Backbone, classes: tuple[str, ...], parts: dict[str, Callable[..., Any] | None], values: dict[str, Any]
+) -> Recipe:
+    """Write down what `rebuild` needs: plain values, with a recipe in place of every function."""
+    recipes = {name: describe(part) if part else None for name, part in parts.items()}
+    return {"backbone": dict(backbone.recipe), "digest": backbone.digest, "classes": list(classes)} | recipes | values
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint onto the CPU without running any code it may carry.
+
+    Raises:
+        ValueError: there is no such file, it is damaged, or it is not a checkpoint of a headstart classifier.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no checkpoint {path}") from error
+    except Exception as error:  # damaged files fail in many ways: zip, pickle, end of file
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise ValueError(f"the checkpoint {path} can't be read ({reason})") from error
+    if not isinstance(checkpoint, dict) or "digest" not in checkpoint.get("hyper_parameters", {}):
+        raise ValueError(f"{path} is not a checkpoint of a headstart classifier")
+    return checkpoint
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint in `folder` to go on from: the newest that can be read; what is skipped is said.
+
+    `best.ckpt` is from the middle of an epoch's end, where nothing goes on exactly: it is taken only if the others
+    are damaged, and not for the want of any, when a run has been going for seconds.
+    """
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name != "best.ckpt", path.stat().st_mtime_ns))
+    for path in reversed(found if len(found) > 1 else []):
+        try:
+            read_checkpoint(path)
+        except ValueError as error:
+            log.warning(f"skipping a checkpoint: {error}")
+        else:
+            return path
+    return None
+
+
+def rebuild(make_model: Callable[..., nn.Module], checkpoint: dict[str, Any]) -> Any:
+    """Build the model that a checkpoint describes; its weights are not loaded yet."""
+    arguments = dict(checkpoint["hyper_parameters"])
+    arguments.pop("digest")
+    backbone = follow(arguments.pop("backbone"), ("project.backbones", "headstart.extras"))()
+    for name, trusted in PARTS.items():
+        arguments[name] = follow(arguments[name], trusted) if arguments[name] else None
+    return make_model(backbone=backbone, **arguments)
+
+
+def drop_backbone(checkpoint: dict[str, Any], changing: Collection[str] = ()) -> None:
+    """Take the backbone's weights out of a checkpoint that is about to be written, except for the `changing` ones."""
+    state = checkpoint["state_dict"].items()
+    kept = {PREFIX + name for name in changing}
+    checkpoint["state_dict"] = {name: value for name, value in state if not name.startswith(PREFIX) or name in kept}
+
+
+def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: str) -> None:
+    """Put the frozen weights back into a checkpoint that is about to be loaded, so that loading can be strict.
+
+    Raises:
+        ValueError: the checkpoint's head was trained on a backbone with other weights.
+    """
+    expected = checkpoint["hyper_parameters"]["digest"]
+    if expected != digest:
+        name = checkpoint["hyper_parameters"]["backbone"]
+        raise ValueError(
+            f"the checkpoint's head was trained on other backbone weights: {name} had the digest {expected[:12]}, "
+            f"and has {digest[:12]} now"
+        )
+    own = {PREFIX + name: value for name, value in backbone.state_dict().items()}
+    checkpoint["state_dict"] = own | checkpoint["state_dict"]

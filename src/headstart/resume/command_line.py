@@ -1,0 +1,86 @@
+"""`resume=RUN`: the command line that goes on with a run or a sweep is its own, plus what was typed now."""
+
+import time
+from pathlib import Path
+
+from .trusted import read_plainly, refuse_strangers_code
+
+KEY = "resume="
+LATEST = "latest"
+MULTIRUN = ("-m", "--multirun")
+RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
+OVERRIDES, SWEEP = "overrides.yaml", "multirun.yaml"  # what Hydra writes when a run, or a sweep, begins
+
+
+def expand_resume(arguments: list[str]) -> list[str]:
+    """Put the overrides and the folder of what `resume=` names into a command line's arguments.
+
+    Raises:
+        ValueError: it names no run and no sweep, or one that was stopped before it could write down what it was.
+    """
+    given = [argument.removeprefix(KEY).strip("'\"") for argument in arguments if argument.startswith(KEY)]
+    if not given or given[-1] in ("", "null"):
+        return arguments
+    is_sweep = any(flag in arguments for flag in MULTIRUN)
+    folder = _latest(is_sweep) if given[-1] == LATEST else Path(given[-1])
+    typed = [argument for argument in arguments if not argument.startswith(KEY) and argument not in MULTIRUN]
+    # Quoted, for Hydra: a folder's name may hold spaces and brackets.
+    typed.append(f"{KEY}'{folder}'")
+    if is_sweep or (folder / SWEEP).exists():
+        return ["-m", *merge_overrides(sweep_overrides(folder), [*typed, f"hydra.sweep.dir='{folder}'"])]
+    # Into a folder of its own, so that a kill while it is written doesn't take the first one's with it.
+    place = [f"hydra.run.dir='{folder}'", f"hydra.output_subdir=.hydra/{time.strftime('%Y-%m-%d_%H-%M-%S')}"]
+    return merge_overrides(run_overrides(folder), [*typed, *place])
+
+
+def run_overrides(run_dir: Path) -> list[str]:
+    """The overrides that a run was started, or last resumed, with.
+
+    Raises:
+        ValueError: there is no run, or one of the overrides could run code.
+    """
+    resumed = sorted(run_dir.glob(f".hydra/*/{OVERRIDES}"), reverse=True)
+    for path in (*resumed, run_dir / ".hydra" / OVERRIDES):
+        found = read_plainly(path)
+        if isinstance(found, list):
+            return refuse_strangers_code(found, path)
+    raise ValueError(
+        f"{run_dir} is not the folder of a run, or of one that was stopped before it began: there is no whole "
+        f"{run_dir / '.hydra' / OVERRIDES}"
+    )
+
+
+def sweep_overrides(sweep_dir: Path) -> list[str]:
+    """The overrides that a sweep was started with.
+
+    Raises:
+        ValueError: there is no sweep, or one of the overrides could run code.
+    """
+    path = sweep_dir / SWEEP
+    try:
+        return refuse_strangers_code(read_plainly(path)["hydra"]["overrides"]["task"], path)
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{sweep_dir} is not the folder of a sweep: there is no whole {path}") from error
+
+
+def merge_overrides(old: list[str], new: list[str]) -> list[str]:
+    """`new` wins: over the same key, and `data=folder` over every old `data=` and `data.*=`."""
+    keys = {_key(override) for override in new}
+    return [override for override in old if not _is_replaced(_key(override), keys)] + new
+
+
+def _latest(is_sweep: bool) -> Path:
+    """The run, or sweep, that began last; raises ValueError where there is none."""
+    marks = list(SWEEPS_DIR.glob(f"*/{SWEEP}") if is_sweep else RUNS_DIR.glob(f"*/.hydra/{OVERRIDES}"))
+    if not marks:
+        raise ValueError(f"resume=latest: there is nothing in {SWEEPS_DIR if is_sweep else RUNS_DIR} yet")
+    newest = max(marks, key=lambda mark: mark.stat().st_mtime_ns)
+    return newest.parent if is_sweep else newest.parents[1]
+
+
+def _key(override: str) -> str:
+    return override.split("=", maxsplit=1)[0].lstrip("+~")
+
+
+def _is_replaced(key: str, keys: set[str]) -> bool:
+    return key in keys or key.split(".")[0] in keys

@@ -1,0 +1,1 @@
+"""The owner's package: what is trained, on what, and what is left behind."""

@@ -1,0 +1,1 @@
+"""Pretrained networks without their classifiers."""

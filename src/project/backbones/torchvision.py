@@ -1,0 +1,137 @@
+"""Any of torchvision's classification models, without its classifier."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from headstart.backbone import Backbone, Preprocessing
+from headstart.loading import WORKS_OFFLINE, file_of, isolated, reason
+from headstart.pooling import MapPooling, Pooled, check_pooling, width
+from headstart.token_maps import see_torchvision_vit
+from headstart.weights_file import load_weights_file, weights_path
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
+
+def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | None = None, seed: int = 0) -> Backbone:
+    """The model `name` of torchvision.models: its features are what went into the last layer.
+
+    `weights` is "DEFAULT" (the newest that torchvision has), the name of others such as "IMAGENET1K_V1", the path of
+    a checkpoint of one's own, or None for random weights drawn from `seed`; for these two the preprocessing is that
+    of the default ones. For `pooling` see `Pooled`.
+
+    Raises:
+        ValueError: for an unknown name, weights that are unknown, cannot be downloaded, are damaged or don't fit,
+            and a pooling that the network can't have.
+    """
+    from torchvision import models
+
+    names = models.list_models(module=models)
+    if name not in names:
+        similar = get_close_matches(name, names) or names
+        raise ValueError(f"torchvision has no model {name!r}; did you mean one of: {', '.join(similar)}?")
+    check_pooling(pooling)
+    file = weights_path(weights)
+    named = None if file else weights
+    chosen = _choose(name, named or "DEFAULT")
+    with isolated(seed):
+        network = _load(name, chosen) if named else models.get_model(name, **_options(name, chosen))
+    _drop_auxiliary_classifiers(network)
+    classifier, num_features = _drop_classifier(network)
+    if file:
+        load_weights_file(network, file, [classifier])
+    if pooling:
+        network, num_features = _pooled(network.eval(), pooling, _preprocessing(chosen).crop)
+    recipe = {
+        "_target_": "project.backbones.torchvision.from_torchvision",
+        "name": name,
+        "weights": str(file) if file else chosen.name if weights else None,  # not "DEFAULT", which may change
+        "pooling": pooling,
+        "seed": seed,
+    }
+    return Backbone(network.eval(), num_features, _preprocessing(chosen), recipe)
+
+
+def _choose(name: str, weights: str) -> WeightsEnum:
+    from torchvision.models import get_model_weights
+
+    members = get_model_weights(name).__members__
+    # Weights without categories (vgg16's IMAGENET1K_FEATURES) have NaN in the layers that make our features.
+    usable = [key for key, member in members.items() if member.meta["categories"]]
+    if weights not in usable:
+        raise ValueError(
+            f"{name} has no weights {weights!r}; it has: {', '.join(usable)}, or null for random ones, or a file's path"
+        )
+    return members[weights]
+
+
+def _options(name: str, default: WeightsEnum) -> dict[str, Any]:
+    """What torchvision sets itself where it loads weights, so that random weights fill the same network."""
+    if name.startswith("vit_"):
+        return {"image_size": default.meta["min_size"][0]}
+    if name in ("googlenet", "inception_v3"):
+        return {"transform_input": True, "init_weights": True}
+    return {}
+
+
+def _load(name: str, weights: WeightsEnum) -> nn.Module:
+    from torchvision.models import get_model
+
+    file = file_of(weights.url)
+    try:
+        return get_model(name, weights=weights)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, TypeError) as error:
+        if file.exists():
+            advice = f"{file} does not hold the weights of {name}; delete it, and it will be downloaded again"
+        else:
+            advice = (
+                f"{file.name} cannot be downloaded; get {weights.url} and put it into {file.parent}, "
+                f"or choose another backbone: {WORKS_OFFLINE}"
+            )
+        raise ValueError(f"{advice} ({reason(error)})") from error
+
+
+def _drop_auxiliary_classifiers(network: Any) -> None:
+    """Of googlenet and inception_v3: they help only where the whole network is trained from scratch."""
+    for name in ("aux1", "aux2", "AuxLogits"):
+        if hasattr(network, name):
+            setattr(network, name, None)
+            network.aux_logits = False
+
+
+def _drop_classifier(network: nn.Module) -> tuple[str, int]:
+    """Replace the last layer (in squeezenet a convolution) by nothing, and return its name and input width."""
+    layers = [(path, m) for path, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    path, classifier = layers[-1]
+    network.set_submodule(path, nn.Identity())
+    return path, classifier.in_features if isinstance(classifier, nn.Linear) else classifier.in_channels
+
+
+def _pooled(network: Any, pooling: str, side: int) -> tuple[nn.Module, int]:
+    """The network with another pooling: a transformer as a whole, a convolutional network in its own place for it."""
+    if hasattr(network, "class_token"):
+        network = Pooled(network, see_torchvision_vit, pooling)
+    elif isinstance(getattr(network, "avgpool", None), nn.AdaptiveAvgPool2d) and network.avgpool.output_size in (
+        1,
+        (1, 1),
+    ):
+        network.avgpool = MapPooling(pooling)
+    else:
+        raise ValueError(f"backbone.pooling: torchvision's {type(network).__name__} has a way of its own; try timm's")
+    return network, width(network, side)
+
+
+def _preprocessing(weights: WeightsEnum) -> Preprocessing:
+    preset = weights.transforms()
+    return Preprocessing(
+        resize=preset.resize_size[0],
+        crop=preset.crop_size[0],
+        interpolation=preset.interpolation.value,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )

@@ -1,0 +1,94 @@
+"""From a folder of class folders to the rows of the table."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from headstart.images.class_order import in_order
+from headstart.images.splits import Splitting
+from headstart.images.table import SPLIT_NAMES, PictureSet, Row, picture_set
+
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+
+
+def find_pictures(
+    root: str | Path,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    folds: int | None = None,
+    fold: int | None = None,
+    group: str | None = None,
+) -> PictureSet:
+    """Find the pictures of `root/[train|val|test/]class/**` and split them where the folders don't.
+
+    Split folders (`train`, `val`/`valid`/`validation`, `test`) are used as they are. A split that has no
+    folder is cut from the training pictures: seeded, and stratified by class. The arguments are those of `Splitting`.
+
+    Raises:
+        ValueError: there is no such folder, one below it can't be read, no picture, only one class, a class that has
+            too few pictures, or a class that only the validation or test pictures know.
+    """
+    splitting = Splitting(val_fraction, test_fraction, seed, folds, fold, group)
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"there is no folder {root} (data.root)")
+    split_dirs = _split_dirs(root) or {"train": root}
+    found = {split: _rows(folder, split) for split, folder in split_dirs.items()}
+    rows = [row for some, _ in found.values() for row in some]
+    if not rows:
+        raise ValueError(
+            f"no pictures in {root}: one folder per class is expected, with files ending in {' '.join(sorted(ENDINGS))}"
+        )
+    # A folder without pictures is a split all the same: nothing is cut for it.
+    splitting = replace(splitting, **{f"{split}_fraction": 0.0 for split in found if split != "train"})
+    classes = in_order(path.name for path in _folders(split_dirs["train"]))
+    return picture_set(rows, splitting, str(root), sum(ignored for _, ignored in found.values()), classes)
+
+
+def _split_dirs(root: Path) -> dict[str, Path]:
+    """The split folders of `root` by split; none where its folders are classes (one may be called `train`)."""
+    folders = _folders(root)
+    dirs: dict[str, Path] = {}
+    for path in folders:
+        split = SPLIT_NAMES.get(path.name.lower())
+        if split in dirs:
+            raise ValueError(f"{dirs[split]} and {path} are both {split} pictures: keep one of them")
+        if split:
+            dirs[split] = path
+    return dirs if "train" in dirs and (len(dirs) > 1 or len(folders) == 1) else {}
+
+
+def _rows(folder: Path, split: str) -> tuple[list[Row], int]:
+    """The pictures in the class folders below `folder`, in order, and the number of other files."""
+    rows: list[Row] = []
+    ignored = 0
+    for directory, names, files in os.walk(folder, onerror=_refuse, followlinks=True):
+        names[:] = sorted(name for name in names if not _hidden(name))
+        parts = Path(directory).relative_to(folder).parts
+        for file in sorted(files):
+            if parts and not _hidden(file) and os.path.splitext(file)[1].lower() in ENDINGS:  # noqa: PTH122 (ten times as fast)
+                rows.append(Row(f"{directory}{os.sep}{file}", parts[0], split))
+            else:
+                ignored += 1
+    return rows, ignored
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return [path for path in sorted(parent.iterdir()) if path.is_dir() and not _hidden(path.name)]
+    except OSError as error:
+        _refuse(error)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    """Without this, `os.walk` would leave out a folder that it may not enter, and say nothing."""
+    raise ValueError(
+        f"{error.filename} can't be read ({error.strerror}): change its permissions, or move it"
+    ) from error
+
+
+def _hidden(name: str) -> bool:
+    """Files that systems leave behind: `.DS_Store`, `._photo.jpg`, `.ipynb_checkpoints`, `__MACOSX`."""
+    return name.startswith(".") or name == "__MACOSX"

@@ -1,0 +1,1 @@
+"""The example's images: ten shapes on busy backgrounds."""

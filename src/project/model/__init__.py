@@ -1,0 +1,1 @@
+"""What is trained: the classifier, its heads, optimizers and strategies."""

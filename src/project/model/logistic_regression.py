@@ -1,0 +1,144 @@
+"""The exact road to a linear head: logistic regression, with the best of many penalties."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
+from torch.optim import LBFGS
+
+from .classifier import Batch, Classifier
+
+
+class LogisticRegression(Classifier):
+    """A classifier whose linear head is solved for, once an epoch, on the features of all training pictures.
+
+    Every epoch has its own penalty, from `strongest` to `weakest` in `epochs` steps that are even on a logarithmic
+    scale, and starts where the last one ended; which penalty is best is seen on the validation pictures, as the best C
+    of any logistic regression is. A penalty weighs half the squared weights of features with a variance of one, beside
+    the mean loss: 1 is strong for any features, 1e-5 next to nothing. With starts this warm, `max_iter` iterations
+    are enough for each. The other arguments are the Classifier's; lr, weight_decay, optimizer and scheduler are
+    not looked at.
+    """
+
+    wants_whole_set = True
+
+    def __init__(
+        self,
+        *args: Any,
+        strongest: float = 1.0,
+        weakest: float = 1e-5,
+        max_iter: int = 10,
+        epochs: int = 20,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        if not strongest >= weakest > 0 or max_iter < 1:
+            raise ValueError(
+                f"model.strongest={strongest} model.weakest={weakest} model.max_iter={max_iter}: give penalties "
+                "above 0, the strongest first, and at least one iteration"
+            )
+        last_layer(self.head)
+        self.strongest, self.weakest, self.max_iter, self.epochs = strongest, weakest, max_iter, epochs
+        self.automatic_optimization = False
+        self.seen: list[tuple[Tensor, Tensor]] = []  # this epoch's features and labels so far
+
+    def penalty(self, epoch: int) -> float:
+        """The penalty of an epoch, counted from 0; those beyond the last keep the weakest."""
+        share = min(epoch / max(self.epochs - 1, 1), 1.0)
+        return self.strongest * (self.weakest / self.strongest) ** share
+
+    def configure_optimizers(self) -> LBFGS:
+        """L-BFGS, with the head's only trained layer."""
+        parameters = list(last_layer(self.head).parameters())
+        return LBFGS(parameters, max_iter=self.max_iter, tolerance_grad=1e-4, line_search_fn="strong_wolfe")
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any] | None:
+        """Wait for the epoch's last batch; then solve for the head, and return what came out for all pictures."""
+        self.seen.append(self._of_all_devices(batch))
+        if not self.trainer.is_last_batch:
+            return None
+        features, labels = self.seen[0] if len(self.seen) == 1 else map(torch.cat, zip(*self.seen, strict=True))
+        self.seen = []
+        optimizer, penalty = self.optimizers(), self.penalty(self.current_epoch)
+        assert not isinstance(optimizer, list)
+        self.log("penalty", penalty)
+        with torch.autocast(self.device.type, enabled=False):
+            options = (self.label_smoothing, self.class_weights)
+            logits = solve(self.head, features, labels, penalty, optimizer.step, *options)
+        optimizer.state.clear()  # the slopes it remembers are those of this penalty
+        return self._training_loss(logits, labels)
+
+    def _of_all_devices(self, batch: Batch) -> Batch:
+        """Features and labels of a batch; of pictures, every device has its share, and needs the features of all."""
+        pictures, labels = batch
+        features = self.features(pictures)
+        if features is pictures:
+            return batch
+        all_features, all_labels = self.all_gather(features), self.all_gather(labels)
+        assert isinstance(all_features, Tensor)
+        assert isinstance(all_labels, Tensor)
+        return all_features.view(-1, features.shape[-1]), all_labels.flatten()
+
+
+def last_layer(head: nn.Module) -> nn.Linear:
+    """The only trained layer of a linear head; raises ValueError where there are others, or where it isn't the last."""
+    layers = list(head) if isinstance(head, nn.Sequential) else [head]
+    trained = [layer for layer in layers if any(True for _ in layer.parameters())]
+    if not isinstance(layers[-1], nn.Linear) or trained != layers[-1:]:
+        raise ValueError("solver=lbfgs is for head=linear: add solver=adamw to train any other head")
+    return layers[-1]
+
+
+def is_linear(head: nn.Module) -> bool:
+    """Whether its last layer is all that there is to train in a head."""
+    try:
+        return bool(last_layer(head))
+    except ValueError:
+        return False
+
+
+@torch.no_grad()
+def solve(
+    head: nn.Module,
+    features: Tensor,
+    labels: Tensor,
+    penalty: float,
+    step: Callable[..., Any],
+    label_smoothing: float = 0.0,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """Move a linear head to the minimum of its mean loss on `features` [pictures, num_features] plus the penalty.
+
+    `step` is that of an optimizer which takes a closure. Returns the logits [pictures, num_classes]. Solved for are
+    the weights for features that are centred, and scaled by one factor for all: no other scaling keeps the
+    solution that of a logistic regression on the features as they are.
+    """
+    linear = last_layer(head)
+    for layer in list(head)[:-1] if isinstance(head, nn.Sequential) else []:
+        features = layer(features)
+    mean = features.mean(dim=0)
+    squares = [(rows - mean).square().sum() for rows in features.split(256)]  # few at once: they stay in the cache
+    scale = (torch.stack(squares).sum() / features.numel()).sqrt().clamp_min(1e-6)
+    weight, bias = linear.weight, linear.bias
+    bias += weight @ mean
+    weight *= scale
+
+    def logits() -> Tensor:
+        scaled = weight / scale  # folded into the weights: a scaled copy of all features would cost more
+        return F.linear(features, scaled, bias - scaled @ mean)
+
+    def closure() -> Tensor:
+        with torch.enable_grad():
+            loss = F.cross_entropy(logits(), labels, weight=class_weights, label_smoothing=label_smoothing)
+            total = loss + penalty / 2 * weight.square().sum()
+            # Not backward(): every device solves the same problem, so gradients must not be averaged between them.
+            weight.grad, bias.grad = torch.autograd.grad(total, [weight, bias])
+        return total.detach()
+
+    step(closure=closure)
+    solved = logits()
+    weight /= scale
+    bias -= weight @ mean
+    return solved

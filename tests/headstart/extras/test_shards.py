@@ -1,0 +1,384 @@
+"""Shards: every sample read once, by the cached and the live road, and nothing lost without a word."""
+
+import faulthandler
+import io
+import json
+import multiprocessing
+import os
+import runpy
+import socket
+import sys
+import tarfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from runs import ROOT, TINY, results
+from torch.utils.data import DataLoader
+
+from headstart.backbone import Preprocessing
+from headstart.extras.shards.classes import class_names, label_numbers
+from headstart.extras.shards.data import ShardData
+from headstart.extras.shards.stream import Loaded, ShardLoader, ShardStream, evenly
+from headstart.extras.shards.tar import ShardSplit, expand_shards, read_shard
+from headstart.extras.shards.unpack import Unpack
+from headstart.features.file import read_features
+from headstart.features.metadata import read_facts
+from headstart.images.augmentation import LIGHT
+from headstart.images.splits import Splitting
+from project.data.datasets import webdataset
+
+pytest.importorskip("webdataset", reason="an extra")
+
+PREPROCESSING = Preprocessing(resize=8, crop=8, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+Members = list[tuple[str, bytes]]
+
+
+def write_shard(path: Path, members: Members) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def shards(pictures: Path, tmp_path: Path) -> Path:
+    """The pictures of all tests as train-0.tar to train-2.tar, val-0.tar, and test-0.tar and test-1.tar."""
+    for split, count in (("train", 3), ("val", 1), ("test", 2)):
+        paths = sorted(pictures.glob(f"{split}/*/*"))
+        for number in range(count):
+            members: Members = []
+            for path in paths[number::count]:
+                key = f"{path.parent.name}_{path.stem}"
+                members += [(f"{key}{path.suffix}", path.read_bytes()), (f"{key}.cls", path.parent.name.encode())]
+            write_shard(tmp_path / f"{split}-{number}.tar", members)
+    return tmp_path
+
+
+Stream = Callable[..., Path]
+GIVEN = ("data=webdataset", "data.train=train-{0..2}.tar", "data.test=test-{0,1}.tar", "logger=none")
+
+
+@pytest.fixture
+def stream(shards: Path, monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """Run the real train.py on the shards, in this process and their folder; returns the run's folder."""
+    monkeypatch.chdir(shards)
+
+    def run(*overrides: str) -> Path:
+        arguments = [*GIVEN, "data.val=val-0.tar", *TINY, "hydra.run.dir=run", *overrides]
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        return shards / "run"
+
+    return run
+
+
+def test_a_second_run_streams_nothing_and_a_third_only_what_has_changed(
+    stream: Stream, shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cold = results(stream())
+    assert "6 shards with 10 classes (train 3, val 1, test 2)" in (said := capsys.readouterr().out)
+    assert "80 pictures in data/features, 80 of them computed now" in said
+    assert sum(map(sum, cold["confusion_matrix"])) == 20
+    assert results(stream())["metrics"] == cold["metrics"]
+    assert "80 pictures in data/features, 0 of them computed now" in capsys.readouterr().out
+    os.utime(shards / "train-1.tar", (1, 1))
+    stream("solver=adamw", "data.val='pipe:cat val-0.tar'")
+    assert (
+        "80 pictures in data/features, 33 of them computed now" in capsys.readouterr().out
+    )  # 13, and the command's 20
+
+
+def test_a_run_that_is_killed_loses_one_shard(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(shard: str) -> object:
+        if shard == "test-1.tar":
+            raise KeyboardInterrupt
+        return read_shard(shard)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("headstart.extras.shards.compute.read_shard", read)
+        with pytest.raises(SystemExit):
+            stream()
+    stream()
+    assert "80 pictures in data/features, 10 of them computed now" in capsys.readouterr().out
+
+
+def test_of_a_broken_picture_shard_and_key_are_named_or_it_is_counted(stream: Stream, shards: Path) -> None:
+    members: Members = [("a.jpg", b"no"), ("a.cls", b"star"), ("b.txt", b"?"), ("b.cls", b"star")]
+    write_shard(shards / "train-3.tar", members)
+    given, live = "data.train=train-{0..3}.tar", ("features.cache=false", "trainer.max_epochs=1")
+    for road in ((), live):
+        with pytest.raises(SystemExit, match=r"^error: [ab] in train-3\.tar can't be decoded .*data\.on_error=skip"):
+            stream(given, *road)
+        assert results(stream(given, "data.on_error=skip", *road))["skipped_pictures"] == 2
+    with pytest.raises(SystemExit, match=r"^error: a in train-3\.tar.*; b in train-3\.tar .* \(the file is empty\)"):
+        stream(given)
+
+
+def as_one_of_two(rank: int, port: int, arguments: list[str]) -> None:
+    """The real train.py, as one of two processes that a launcher started; `read.txt` notes what training read."""
+    os.environ |= {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    setattr(rank_zero_only, "rank", rank)  # noqa: B010 (as Lightning does it; it has no such attribute for pyright)
+    faulthandler.dump_traceback_later(200, exit=True)  # rather than hang
+    warnings.resetwarnings()  # Lightning gathers by what torch calls deprecated
+    plainly = ShardStream.__iter__
+
+    def noted(self: ShardStream) -> Iterator[Loaded]:
+        for batch in plainly(self):
+            if self.order is not None:
+                with Path("read.txt").open("a") as file:
+                    file.writelines(f"{self.order}: {name}\n" for name in batch.names)
+            yield batch
+
+    ShardStream.__iter__ = noted
+    sys.argv = ["train.py", *arguments]
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="two processes that needn't import torch again")
+@pytest.mark.parametrize("road", ["auto", "false"])
+def test_two_processes_lose_nothing_and_see_nothing_twice(
+    shards: Path, monkeypatch: pytest.MonkeyPatch, road: str
+) -> None:
+    monkeypatch.chdir(shards)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        "data.val=val-0.tar",
+        *TINY,
+        "hydra.run.dir=run",
+        "trainer=ddp",
+        "trainer.devices=2",
+        "data.batch_size=8",
+    ]
+    options += ["data.num_workers=2", f"features.cache={road}"]
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=as_one_of_two, args=(rank, port, [*GIVEN, *options])) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+    assert [process.exitcode for process in processes] == [0, 0]
+    found = results(shards / "run")
+    assert sum(map(sum, found["confusion_matrix"])) == 20
+    samples = sorted(sample.name for number in range(3) for sample in read_shard(f"train-{number}.tar"))
+    if road == "false":
+        expected = [f"0 {epoch}: {name}" for epoch in (0, 1) for name in samples]
+        assert sorted(Path("read.txt").read_text().splitlines()) == expected
+    else:
+        files = [json.loads(bytes(read_features(path, "samples").tolist())) for path in shard_files(shards)]
+        assert sorted(len(file) for file in files) == [10, 10, 13, 13, 14, 20]
+
+
+def shard_files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("data/features/*.safetensors") if "rows" not in read_facts(path)]
+
+
+def names_of(batches: Iterable[Loaded]) -> list[str]:
+    return [name for batch in batches for name in batch.names]
+
+
+def streamed(shards: tuple[str, ...], rank: int, world_size: int, workers: int, order: str | None) -> list[str]:
+    numbers = {label: 0 for shard in shards for label in (sample.label for sample in read_shard(shard))}
+    unpack = Unpack(PREPROCESSING, 10**6, "raise", LIGHT)
+    source = ShardStream(ShardSplit(shards), unpack, numbers, 4, (rank, world_size), order, buffer=10)
+    return names_of(DataLoader(source, batch_size=None, num_workers=workers))
+
+
+@pytest.mark.parametrize("count", [3, 1])
+def test_two_devices_with_two_workers_read_every_sample_once(shards: Path, count: int) -> None:
+    urls = tuple(str(shards / f"train-{number}.tar") for number in range(count))
+    everything = sorted(sample.name for url in urls for sample in read_shard(url))
+    found = [streamed(urls, rank, 2, 2, "0 1") for rank in (0, 1)]
+    assert sorted(found[0] + found[1]) == everything
+    assert all(found)
+
+
+def test_the_order_is_that_of_seed_and_epoch(shards: Path) -> None:
+    urls = tuple(str(shards / f"train-{number}.tar") for number in range(3))
+    first, again, other, plain = (streamed(urls, 0, 1, 0, order) for order in ("0 1", "0 1", "0 2", None))
+    assert first == again
+    assert len({*map(tuple, (first, other, plain))}) == 3
+    assert plain == [sample.name for url in urls for sample in read_shard(url)]
+    assert len({name.split("_")[0] for name in first[:10]}) > 2
+
+
+def test_the_last_step_of_an_interrupted_epoch_gets_the_batches_that_it_would_have_had(shards: Path) -> None:
+    unpack, split = Unpack(PREPROCESSING, 10**6, "raise", LIGHT), ShardSplit((str(shards / "train-0.tar"),))
+    numbers = {sample.label: 0 for sample in read_shard(split.shards[0])}
+    place = [2, 0]
+
+    def open_stream(epoch: int) -> ShardStream:
+        return ShardStream(split, unpack, numbers, 4, order=f"0 {epoch}")
+
+    loader = ShardLoader(open_stream, lambda: (place[0], place[1]), lambda _: None)
+    whole = list(loader)
+    place[1] = 2
+    rest = list(loader)
+    assert len(whole) == 4
+    assert len(rest) == 2
+    for late, batch in zip(rest, whole[2:], strict=True):
+        assert torch.equal(late[0], batch[0])
+    assert len(loader.names[3]) == len(whole[3][1])
+
+
+def batch_of(*names: str) -> Loaded:
+    return Loaded(torch.zeros(len(names), 3, 2, 2), torch.arange(len(names)), list(names), [])
+
+
+def evened(shares: list[list[Loaded]], size: int) -> list[list[list[str]] | str]:
+    """What comes out for processes that are threads here."""
+    barrier, votes = Barrier(len(shares), timeout=10), [False] * len(shares)
+    out: list[list[list[str]] | str] = [""] * len(shares)
+
+    def process(rank: int) -> None:
+        def agree(vote: bool, *, all: bool) -> bool:
+            votes[rank] = vote
+            barrier.wait()
+            outcome = min(votes) if all else max(votes)
+            barrier.wait()
+            return outcome
+
+        try:
+            out[rank] = [batch.names for batch in evenly(iter(shares[rank]), size, agree)]
+        except ValueError as error:
+            out[rank] = str(error)
+
+    threads = [Thread(target=process, args=(rank,)) for rank in range(len(shares))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return out
+
+
+def test_all_devices_get_as_many_full_batches() -> None:
+    many, few = [batch_of("a", "b"), batch_of("c"), batch_of("d", "e")], [batch_of("x", "y")]
+    assert evened([many, few], 2) == [[["a", "b"], ["c", "c"], ["d", "e"]], [["x", "y"]] * 3]
+    assert all("has no training picture" in str(problem) for problem in evened([many, []], 2))
+
+
+def splits_of(folder: Path, **fractions: Any) -> dict[str, list[str]]:
+    data = ShardData([str(folder / "train-{0..2}.tar")], splitting=Splitting(**fractions), passed_dir=folder)
+    data.setup()
+    samples = [sample for number in range(3) for sample in read_shard(str(folder / f"train-{number}.tar"))]
+    return {name: [one.lasting_name for one in samples if split.has(one)] for name, split in data.splits.items()}
+
+
+def test_splits_without_shards_are_cut_from_the_training_samples(shards: Path, tmp_path: Path) -> None:
+    found = splits_of(shards, val_fraction=0.3, test_fraction=0.3)
+    assert all(len(names) in range(5, 24) for names in found.values())
+    assert max(Counter(name for names in found.values() for name in names).values()) == 1
+    assert sum(map(len, found.values())) == 40
+    moved = shards.rename(tmp_path.with_name(f"{tmp_path.name}-moved"))
+    assert splits_of(moved, val_fraction=0.3, test_fraction=0.3) == found
+    assert splits_of(moved, val_fraction=0.1, test_fraction=0.3)["test"] == found["test"]
+    assert splits_of(moved, val_fraction=0.3, test_fraction=0.3, seed=1)["test"] != found["test"]
+    assert splits_of(moved, val_fraction=0.0, test_fraction=1.0).keys() == {"test"}
+
+
+def test_a_run_on_training_shards_alone(stream: Stream) -> None:
+    run_dir = stream("data.val=null", "data.test=null", "data.val_fraction=0.3", "data.test_fraction=0.3")
+    assert 5 <= sum(map(sum, results(run_dir)["confusion_matrix"])) < 24
+
+
+LABELS = [(".cls", b"7\n"), (".cls", b"cat"), (".json", b"7"), (".json", b'{"label": 7}'), (".json", b'{"cls": "cat"}')]
+
+
+@pytest.mark.parametrize(("ending", "content"), LABELS)
+def test_labels(tmp_path: Path, ending: str, content: bytes) -> None:
+    shard = write_shard(tmp_path / "a.tar", [("dir/a.jpg", b"x"), (f"dir/a{ending}", content)])
+    (sample,) = read_shard(str(shard))
+    assert (sample.key, sample.content) == ("dir/a", b"x")
+    assert sample.label == ("cat" if b"cat" in content else "7")
+
+
+@pytest.mark.parametrize("members", [[("a.jpg", b"x")], [("a.json", b"[1]")], [("a.json", b"{")], [("a.cls", b"\xff")]])
+def test_a_sample_without_a_label_is_named(tmp_path: Path, members: Members) -> None:
+    shard = write_shard(tmp_path / "a.tar", members)
+    with pytest.raises(ValueError, match=r"a in .*a\.tar has no label: a file that ends in \.cls"):
+        list(read_shard(str(shard)))
+
+
+@pytest.mark.parametrize("pipe", ["", "pipe:cat "])
+@pytest.mark.parametrize("kept", [0, 700, 1024, 2048])
+def test_a_shard_that_is_cut_off_is_never_taken_for_a_whole_one(tmp_path: Path, kept: int, pipe: str) -> None:
+    shard = write_shard(tmp_path / "a.tar", [(f"{name}.cls", b"1") for name in "abc"])
+    assert len(list(read_shard(f"{pipe}{shard}"))) == 3
+    shard.write_bytes(shard.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"the shard .*a\.tar can't be read"):
+        list(read_shard(f"{pipe}{shard}"))
+
+
+def test_a_command_that_fails_is_no_end_of_a_shard(tmp_path: Path) -> None:
+    shard = write_shard(tmp_path / "a.tar", [("a.cls", b"1")])
+    with pytest.raises(ValueError, match="the transfer failed") as caught:
+        list(read_shard(f"pipe:cat {shard}; : secret; exit 3"))
+    assert "Popen" not in str(caught.value)
+
+
+def test_class_names(tmp_path: Path) -> None:
+    members = [(f"{number}.cls", str(number).encode()) for number in (10, 9, 2, 9)]
+    shards = (str(write_shard(tmp_path / "a.tar", [*members[:3], ("x.cls", b"10")])),)
+    assert class_names(None, shards, tmp_path) == ("2", "9", "10")
+    assert class_names(None, shards, tmp_path) == ("2", "9", "10")  # as it was remembered
+    assert class_names(["b", "a"], shards, tmp_path) == ("b", "a")
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
+    assert class_names(None, shards, tmp_path) == class_names(tmp_path / "classes.txt", (), tmp_path) == ("cat", "dog")
+    assert label_numbers(("cat", "dog")) == {"cat": 0, "dog": 1, "0": 0, "1": 1}
+    assert label_numbers(("2", "9", "10")) == {"2": 0, "9": 1, "10": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train": "train-{0..9}.tar"}, r"7 of 10 shards aren't there, train-3\.tar for one \(train-\{0\.\.9\}"),
+        ({"train": "train-{0..2.tar"}, r"can't be written out as shards|aren't there"),
+        (
+            {"train": "https://127.0.0.1/a.tar"},
+            r"which classes does https://127\.0\.0\.1/a\.tar have\? Give data\.classes",
+        ),
+        ({"train": None}, r"there are no training shards: data\.train="),
+        ({"classes": ["a", "a"]}, r"has the class 'a' twice"),
+        ({"classes": "none.txt"}, r"none\.txt can't be read: give a text file"),
+        ({"folds": 3, "fold": 0}, r"data\.folds and data\.group need a table"),
+        ({"shuffle": 0}, r"data\.shuffle=0 must be a whole number"),
+    ],
+)
+def test_mistakes(shards: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], message: str) -> None:
+    monkeypatch.chdir(shards)
+    given: dict[str, Any] = {"train": "train-{0..2}.tar"} | options
+    with pytest.raises(ValueError, match=message):
+        webdataset(**given).setup()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.classes=[a,b]"], r"the label '\w+' of \w+ in train-0\.tar is none of the 2 classes"),
+        (["data.val=null", "data.val_fraction=0.001"], r"there are no val pictures in 3 shards"),
+    ],
+)
+def test_mistakes_that_show_in_the_stream(stream: Stream, overrides: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match=f"^error: {message}"):
+        stream(*overrides)
+
+
+def test_shards_are_written_out_as_webdataset_does(tmp_path: Path) -> None:
+    for name in ("a-0.tar", "a-1.tar", "b.tar"):
+        write_shard(tmp_path / name, [])
+    expected = tuple(str(tmp_path / name) for name in ("a-0.tar", "a-1.tar", "b.tar"))
+    assert expand_shards(f"{tmp_path}/a-{{0..1}}.tar::file:{tmp_path}/b.tar") == expected
+    assert expand_shards([f"{tmp_path}/a-{{0..1}}.tar", f"{tmp_path}/b.tar"]) == expected
+    assert expand_shards(None) == ()

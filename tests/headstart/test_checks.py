@@ -1,0 +1,86 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from odd_images import SIDE, TOO_LARGE, bomb, saved
+
+import headstart.images.checks as module
+from headstart.images.checks import check_pictures
+from project.data.folder import find_pictures
+
+
+def files(pictures: Path, tmp_path: Path, count: int = 15) -> list[str]:
+    sources = sorted(pictures.glob("train/*/*.jpg"))[:count]
+    for i, source in enumerate(sources):
+        (tmp_path / f"{i:02}.jpg").write_bytes(source.read_bytes())
+    return [str(tmp_path / f"{i:02}.jpg") for i in range(count)]
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder of somebody whom permissions bind, as they don't bind root."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+    finally:
+        os.seteuid(user)
+
+
+def test_up_to_ten_broken_pictures_are_named_and_the_rest_counted(pictures: Path, tmp_path: Path) -> None:
+    paths = files(pictures, tmp_path)
+    for path in paths[:12]:
+        Path(path).write_bytes(Path(path).read_bytes()[:300])
+    with pytest.raises(ValueError, match="and 2 more") as caught:
+        check_pictures(paths, tmp_path / "passed")
+    assert sum(path in str(caught.value) for path in paths) == 10
+
+
+def test_the_same_files_are_checked_once(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = files(pictures, tmp_path)
+    check_pictures(paths, tmp_path / "passed")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "read_picture", lambda path: pytest.fail(f"{path} was decoded again"))
+        check_pictures(reversed(paths), tmp_path / "passed")
+    Path(paths[3]).write_bytes(b"changed")
+    with pytest.raises(ValueError, match=r"03\.jpg can't be decoded"):
+        check_pictures(paths, tmp_path / "passed")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpeg"])
+def test_a_bomb_is_not_decoded(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bomb").write_bytes(bomb(ending))
+    for decoder in ("_decode_jpeg", "_decode_with_pillow"):
+        monkeypatch.setattr(f"headstart.images.decoding.{decoder}", lambda _: pytest.fail("it was decoded"))
+    with pytest.raises(ValueError, match=TOO_LARGE):
+        check_pictures([str(tmp_path / "bomb")], tmp_path)
+
+
+def test_the_limit_can_be_raised_above_pillows_and_is_remembered(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(bomb("png"))
+    with pytest.raises(ValueError, match=r"large\.png can't be decoded \(image file is truncated"):
+        check_pictures([str(tmp_path / "large.png")], tmp_path, max_pixels=SIDE**2)
+    (tmp_path / "small.png").write_bytes(saved("png"))
+    for limit, broken in (64 * 64, 0), (64 * 64 - 1, 1), (64 * 64, 0):
+        assert len(check_pictures([str(tmp_path / "small.png")], tmp_path, "skip", limit).broken) == broken
+
+
+def test_permissions(nobody: Path) -> None:
+    path, other = nobody / "a" / "1.png", nobody / "b" / "2.png"
+    for file in (path, other):
+        file.parent.mkdir()
+        file.write_bytes(saved("png"))
+    path.chmod(0)
+    with pytest.raises(ValueError, match=r"1\.png can't be decoded \(Permission denied\)"):
+        check_pictures([str(path), str(other)], nobody)
+    assert check_pictures([str(path), str(other)], nobody, "skip").broken == {str(path)}
+    path.chmod(0o600)
+    assert check_pictures([str(path), str(other)], nobody).broken == set()
+    for folder in (path.parent, nobody):
+        folder.chmod(0)
+        with pytest.raises(ValueError, match=f"{folder} can't be read .Permission denied.: change its permissions"):
+            find_pictures(nobody)
+        folder.chmod(0o700)

@@ -1,0 +1,126 @@
+import pickle
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from project.backbones.torchvision import from_torchvision
+from project.model import heads
+from project.model.classifier import Classifier
+
+CLASSES = ("cat", "dog", "eel")
+
+
+@pytest.fixture
+def model() -> Classifier:
+    torch.manual_seed(1)
+    head = partial(heads.mlp, hidden=8, dropout=0.1)
+    scheduler = partial(torch.optim.lr_scheduler.StepLR, step_size=3)
+    backbone = from_torchvision("mobilenet_v3_small", weights=None, seed=7)
+    return Classifier(
+        backbone, head, CLASSES, lr=0.5, label_smoothing=0.1, optimizer=torch.optim.SGD, scheduler=scheduler
+    )
+
+
+@pytest.fixture
+def path(model: Classifier, tmp_path: Path) -> Path:
+    trainer = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    return tmp_path / "model.ckpt"
+
+
+def edit(path: Path, **changes: object) -> None:
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["hyper_parameters"] |= changes
+    torch.save(checkpoint, path)
+
+
+def test_the_path_alone_brings_the_model_back(model: Classifier, path: Path) -> None:
+    loaded = Classifier.load_from_checkpoint(path)
+    pictures = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    assert torch.equal(loaded(pictures), model.eval()(pictures))
+    assert loaded.classes == CLASSES
+    assert loaded.preprocessing == model.preprocessing
+    assert (loaded.lr, loaded.label_smoothing) == (0.5, 0.1)
+    assert loaded.hparams == model.hparams
+    assert not loaded.training
+    optimizer = loaded.configure_optimizers()["optimizer"]  # pyright: ignore
+    assert isinstance(optimizer, torch.optim.SGD)
+
+
+def test_the_backbone_is_named_not_stored(model: Classifier, path: Path) -> None:
+    checkpoint = torch.load(path, weights_only=True)
+    assert sorted(checkpoint["state_dict"]) == sorted(f"head.{name}" for name in model.head.state_dict())
+    assert checkpoint["hyper_parameters"]["digest"] == model.digest
+    assert path.stat().st_size < 100_000
+
+
+def test_other_backbone_weights_are_an_error(path: Path) -> None:
+    recipe = torch.load(path, weights_only=True)["hyper_parameters"]["backbone"]
+    edit(path, backbone=recipe | {"seed": 8})
+    with pytest.raises(ValueError, match="was trained on other backbone weights"):
+        Classifier.load_from_checkpoint(path)
+
+
+def test_a_head_that_lacks_a_weight_is_an_error(path: Path) -> None:
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint["state_dict"]["head.4.bias"]
+    torch.save(checkpoint, path)
+    with pytest.raises(RuntimeError, match=r"head\.4\.bias"):
+        Classifier.load_from_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "target"),
+    [
+        ("head", "os.system"),
+        ("head", "builtins.eval"),
+        ("head", "torch.os.system"),
+        ("head", "headstart.nothing"),
+        ("head", "project.reporting.results.subprocess.run"),
+        ("head", "headstart.recipes.importlib"),
+        ("backbone", "torch.hub.load"),
+        ("backbone", "headstart.loading.urlparse"),
+        ("optimizer", "torch.load"),
+    ],
+)
+def test_a_strangers_checkpoint_chooses_among_our_parts_only(path: Path, part: str, target: str) -> None:
+    edit(path, **{part: {"_target_": target}})
+    with pytest.raises(ValueError, match=f"a checkpoint asks for {target}, which isn't in"):
+        Classifier.load_from_checkpoint(path)
+
+
+class Exploit:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path, save) -> None:
+    save({"hyper_parameters": Exploit(tmp_path / "owned")}, tmp_path / "evil.ckpt")
+    with pytest.raises(ValueError, match=r"evil\.ckpt can't be read"):
+        Classifier.load_from_checkpoint(tmp_path / "evil.ckpt")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", "half"])
+def test_damaged_files_are_named_in_one_line(path: Path, content: bytes | str) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content == "half" else bytes(content))  # pyright: ignore
+    with pytest.raises(ValueError, match=r"model\.ckpt can't be read") as caught:
+        Classifier.load_from_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_foreign_checkpoint_is_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(ValueError, match="not a checkpoint of a headstart classifier"):
+        Classifier.load_from_checkpoint(tmp_path / "foreign.ckpt")
+    with pytest.raises(ValueError, match="there is no checkpoint"):
+        Classifier.load_from_checkpoint(tmp_path / "nowhere.ckpt")

@@ -1,0 +1,48 @@
+"""A run that is stopped anywhere and gone on with is, bit for bit, the run that was never stopped."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from runs import Train, assert_equal, go_on, outcome, results, signal_at
+
+LIVE = ["features.cache=false", "data.batch_size=8"]  # 40 training pictures: 5 batches an epoch
+ROADS = {
+    "cached": ["head=mlp", "features.batch_size=8"],
+    "views": ["head=mlp", "features.batch_size=8", "features.views=2"],
+    "live": [*LIVE, "head=mlp", "augment=randaugment", "augment.mixup=0.2", "augment.cutmix=1"],
+    "workers": [*LIVE, "head=mlp", "augment=light", "data.num_workers=2"],
+    "accumulated": ["head=mlp", "features.batch_size=8", "+trainer.accumulate_grad_batches=2"],
+    "plateau": [
+        "head=mlp", "features.batch_size=8", "~model.scheduler.warmup", "+model.scheduler.patience=0",
+        "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
+    ],
+    "lbfgs": [],
+    "lbfgs live": LIVE,
+}  # fmt: skip
+
+
+def stops(road: str) -> list[tuple[int, int]]:
+    """Epoch and batch of every signal that one run gets: the first step, a middle one, an epoch's last and first."""
+    if road == "lbfgs":  # one batch an epoch
+        return [(0, 0), (1, 0), (2, 0)]
+    if road == "lbfgs live":  # whose signals wait for the epoch's end
+        return [(0, 0), (1, 2), (2, 0)]
+    return [(0, 0), (1, 2), (1, 4), (2, 0)]
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(train: Train, monkeypatch: pytest.MonkeyPatch, road: str) -> None:
+    options = [*ROADS[road], "trainer.max_epochs=3", "patience=9", "logger=none"]
+    train(*options, "hydra.run.dir=logs/runs/whole")
+    wanted = outcome(Path("logs/runs/whole"))
+    run_dir = Path("logs/runs/stopped")
+    for epoch, batch in stops(road):
+        with monkeypatch.context() as patch:
+            signal_at(patch, epoch, batch)
+            with pytest.raises(SystemExit) as caught:
+                go_on(patch, f"resume={run_dir}") if run_dir.exists() else train(*options, f"hydra.run.dir={run_dir}")
+        assert caught.value.code == 128 + signal.SIGTERM, f"{road}, stopped in epoch {epoch}, batch {batch}"
+        assert results(run_dir)["status"] == "interrupted"
+    go_on(monkeypatch, f"resume={run_dir}")
+    assert_equal(outcome(run_dir), wanted, road)

@@ -1,0 +1,149 @@
+"""What each strategy trains, and that everything else stays as it is, bit for bit."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import Train, assert_equal, chosen, go_on, outcome, results, signal_at
+from torch import nn
+
+from headstart.errors import explain
+from headstart.freezing import Thaw
+from headstart.resume.checkpoints import PREFIX
+from headstart.resume.overrides import imply
+from project.backbones.timm import from_timm
+from project.model.strategy import Strategy
+
+RESNET, VIT = "test_resnet.r160_in1k", "test_vit.r160_in1k"
+EVERYTHING = ".*"
+NOTHING = "(?!)"
+TRAINED = {
+    "frozen": (RESNET, [], NOTHING),
+    "finetune": (RESNET, [], EVERYTHING),
+    "until": (RESNET, ["strategy=finetune", "backbone.freeze=until:layer2"], r"layer[34]\..*"),
+    "last": (RESNET, ["strategy=finetune", "backbone.freeze=1"], r"layer4\..*"),
+    "gradual": (RESNET, [], r"layer4\..*"),
+    "lp_ft": (RESNET, [], r".*(weight|bias)"),  # statistics are fixed
+    "bitfit": (VIT, [], r".*bias|.*norm\d?\.weight"),
+    "lora": (VIT, [], r".*lora_[AB].*"),
+}
+
+
+def test_every_strategy_is_tested() -> None:
+    assert set(chosen("strategy")) - {"_trained"} == TRAINED.keys() - {"until", "last"}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_changes_what_its_strategy_says_and_nothing_else(train: Train, name: str) -> None:
+    backbone, extra, changing = TRAINED[name]
+    options = extra or [f"strategy={name}"]
+    network = ["backbone=timm", f"backbone.name={backbone}", "backbone.weights=null"]
+    (run_dir,) = train(*network, *options, "logger=none", "data.batch_size=10", "trainer.max_epochs=2")
+    strategy = Strategy(trained="lora") if name == "lora" else None
+    before = Thaw(from_timm(backbone, weights=None).network, strategy).network.state_dict()
+    after = saved(run_dir)
+    moved = {key for key in after if not torch.equal(before[key], after[key])}
+    assert moved == {key for key in before if re.fullmatch(changing, key)}
+    if name != "gradual":  # which would come to the other stages later
+        assert moved == after.keys(), "what is frozen is named in a checkpoint, not stored"
+
+
+def saved(run_dir: Path) -> dict[str, Any]:
+    state = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    return {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
+
+
+def test_a_strategy_is_a_function_of_the_epoch() -> None:
+    network = from_timm(RESNET, weights=None).network
+    strategy = Strategy(thaw_every=2, decay=0.5)
+    groups = strategy.groups(network)
+    top, below = groups[0], groups[1]
+    assert {name.split(".")[0] for name in top.parameters} == {"layer4"}
+    assert [strategy.trains(top, epoch) for epoch in range(4)] == [False, False, True, True]
+    assert [strategy.trains(below, epoch) for epoch in range(6)] == [False] * 4 + [True] * 2
+    assert [strategy.share(group) for group in groups] == [0.5**depth for depth in range(len(groups))]
+    names = [name for group in groups for name in group.parameters]
+    assert sorted(names) == sorted(name for name, _ in network.named_parameters())
+
+
+def test_frozen_stages_are_in_eval_mode_whoever_asks() -> None:
+    thaw = Thaw(from_timm(RESNET, weights=None).network, Strategy(freeze="until:layer2", thaw_every=1))
+    thaw.begin(1)
+    thaw.network.train()
+    thaw.set_mode(True)
+    training = {name.split(".")[0] for name, module in thaw.network.named_modules() if module.training}
+    assert "layer4" in training
+    assert not training & {"conv1", "bn1", "layer1", "layer2", "layer3"}
+    thaw.set_mode(False)
+    assert not any(module.training for module in thaw.network.modules())
+
+
+def test_the_optimizer_has_every_group_at_its_rate_and_pulls_no_vector_to_zero() -> None:
+    thaw = Thaw(from_timm(RESNET, weights=None).network, Strategy(decay=0.5, head_scale=3))
+    groups = thaw.parameter_groups(nn.Linear(7, 3), lr=0.1, weight_decay=0.2)
+    assert [group["lr"] for group in groups[:4]] == [0.1 * 3, 0.1 * 3, 0.1, 0.1]
+    assert groups[-1]["lr"] == 0.1 * 0.5 ** (len(groups) // 2 - 2)
+    for group in groups:
+        assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] > 0}
+    held = [parameter for group in groups for parameter in group["params"]]
+    assert len(held) == len(set(held)) == len(list(thaw.network.parameters())) + 2
+
+
+def test_a_trained_backbone_is_this_models_alone() -> None:
+    network = from_timm(RESNET, weights=None).network
+    assert Thaw(network, Strategy()).network is not network
+    assert Thaw(network, None).network is network  # a frozen one is shared by the jobs of a sweep
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.strategy.trained=some", "choose all or bias or lora"),
+        ("model.strategy.decay=2", "decay=2"),
+        ("backbone.freeze=all", "leaves nothing to train"),
+        ("backbone.freeze=until:layer9", "the backbone's stages are"),
+        ("solver=lbfgs", "needs solver=adamw"),
+        ("features.cache=true", "is for strategy=frozen"),
+    ],
+)
+def test_what_can_not_be_is_said_in_one_line(train: Train, override: str, message: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train("strategy=finetune", "logger=none", override)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_that_is_left_unfrozen_means_finetune() -> None:
+    assert imply(["backbone.freeze=2"]) == ["backbone.freeze=2", "strategy=finetune"]
+    for said in (["backbone.freeze=all"], ["backbone.freeze=2", "strategy=lp_ft"], ["seed=1"]):
+        assert imply(said) == said
+
+
+def test_too_little_memory_is_said_in_one_line() -> None:
+    assert "halve data.batch_size" in str(explain(torch.OutOfMemoryError("CUDA out of memory")))
+
+
+def test_lora_is_for_transformers() -> None:
+    with pytest.raises(ValueError, match="no linear layers"):
+        Strategy(trained="lora").groups(from_timm(RESNET, weights=None).network)
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "gradual", "lp_ft", "bitfit", "lora"])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    train: Train, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    network = ["backbone=timm", f"backbone.name={VIT if strategy == 'lora' else RESNET}", "backbone.weights=null"]
+    options = [*network, f"strategy={strategy}", "trainer.max_epochs=3", "logger=none", "data.batch_size=10"]
+    train(*options, "hydra.run.dir=logs/runs/whole")
+    wanted = outcome(Path("logs/runs/whole"))
+    for epoch, batch in ((1, 0), (2, 1)) if strategy in ("gradual", "finetune") else ((1, 0),):
+        run_dir = Path(f"logs/runs/{epoch}")
+        with monkeypatch.context() as patch:
+            signal_at(patch, epoch, batch, in_folder=str(run_dir))
+            with pytest.raises(SystemExit):
+                train(*options, f"hydra.run.dir={run_dir}")
+        assert results(run_dir)["status"] == "interrupted"
+        go_on(monkeypatch, f"resume={run_dir}")
+        assert_equal(outcome(run_dir), wanted, f"{strategy}, stopped in epoch {epoch}, batch {batch}")
