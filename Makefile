@@ -55,7 +55,7 @@ lock: .venv/made  ## Write requirements.lock from pyproject.toml; ARGS=--upgrade
 	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --quiet \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock $(ARGS)
 
-benchmark: .venv/ready  ## Measure what the feature cache is worth; ARGS="data=folder data.root=PATH" on your pictures
+benchmark: .venv/ready  ## Measure what the feature cache is worth; ARGS="data=folder data.root=PATH" on your images
 	$(BIN)/python scripts/dev/benchmark.py $(ARGS)
 
 soak: .venv/ready  ## Kill short runs KILLS=200 times at random moments, go on with them, and compare: 15 minutes

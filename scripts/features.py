@@ -31,13 +31,13 @@ def main() -> None:
 
 def show(files: list[Stored], where: str) -> None:
     """Print a table and the sum of all sizes."""
-    table = Table("features", "backbone", "view", "pictures", "of", "precision", "MB", "days unused")
+    table = Table("features", "backbone", "view", "images", "of", "precision", "MB", "days unused")
     for one in files:
-        facts = one.facts
+        metadata = one.metadata
         name = " ".join(
-            str(facts.get("backbone", {}).get(key, "")) for key in ("_target_", "name", "variant", "weights")
+            str(metadata.get("backbone", {}).get(key, "")) for key in ("_target_", "name", "variant", "weights")
         )
-        cells = [str(facts.get(key, "unfinished")) for key in ("view", "pictures", "folder", "precision")]
+        cells = [str(metadata.get(key, "unfinished")) for key in ("view", "images", "folder", "precision")]
         numbers = (f"{one.size / MEGABYTE:.1f}", f"{one.days_unused:.1f}")
         table.add_row(one.path.stem[:8], " ".join(name.rpartition(".")[2].split()), *cells, *numbers)
     if files:

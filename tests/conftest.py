@@ -1,4 +1,4 @@
-"""What the tests share: a few small pictures, and the real train.py in this process or in one of its own."""
+"""What the tests share: a few small images, and the real train.py in this process or in one of its own."""
 
 import os
 import runpy
@@ -22,9 +22,9 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train/, val/ and test/ and ten classes below each; 80 pictures in all."""
-    return draw_shapes(tmp_path_factory.mktemp("pictures"), per_class=(4, 2, 2))
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train/, val/ and test/ and ten classes below each; 80 images in all."""
+    return draw_shapes(tmp_path_factory.mktemp("images"), per_class=(4, 2, 2))
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +53,11 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def train(workdir: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Run the real train.py in this process, on a few pictures unless told which; returns all runs' folders by now."""
+def train(workdir: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Run the real train.py in this process, on a few images unless told which; returns all runs' folders by now."""
 
     def run(*overrides: str, tiny: bool = True) -> list[Path]:
-        data = ["data=folder", f"data.root={pictures}"]
+        data = ["data=folder", f"data.root={images}"]
         flags = [override for override in overrides if override.startswith("-")]  # Hydra wants them first
         overrides = tuple(override for override in overrides if not override.startswith("-"))
         if any(override.startswith("data=") for override in overrides):

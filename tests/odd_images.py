@@ -1,4 +1,4 @@
-"""Files that are hardly pictures, for the tests."""
+"""Files that are hardly images, for the tests."""
 
 import struct
 import zlib

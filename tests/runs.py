@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from headstart.tracking.history import History
 
 ROOT = Path(__file__).parents[1]
-TINY = (  # a network and a few pictures that make a real run of seconds; nothing is learned from random weights
+TINY = (  # a network and a few images that make a real run of seconds; nothing is learned from random weights
     "backbone=torchvision",
     "backbone.name=mobilenet_v3_small",
     "backbone.weights=null",

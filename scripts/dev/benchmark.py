@@ -61,7 +61,7 @@ def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     model, trainer = make_model(cfg, images), make_trainer(cfg, [])
     from comparison import first_pass, runs
 
-    console.print(f"{images.pictures}; {model.recipe}; {trainer.strategy.root_device}, {trainer.precision}")
+    console.print(f"{images.table}; {model.spec}; {trainer.strategy.root_device}, {trainer.precision}")
     whole = runs.in_turns(images, model, overrides, scratch, rounds, str(cfg.trainer.accelerator), console.print)
     reuse_freed_memory()
     passes = first_pass.measure_first_pass(images, model, trainer, scratch / "pass", PASS_ROUNDS)
@@ -79,7 +79,7 @@ def head_epochs(overrides: list[str], scratch: Path) -> dict[str, float]:
     from project.trainers import make_trainer
 
     scratch.mkdir()
-    shared = [f"features.dir={scratch.parent / 'features'}", f"data.passed_dir={scratch.parent / 'checked'}"]
+    shared = [f"features.dir={scratch.parent / 'features'}", f"data.checked_dir={scratch.parent / 'checked'}"]
     cfg = composed([*overrides, *shared], scratch)
     images = make_data(cfg)
     model, spare = make_model(cfg, images), make_model(cfg, images)
@@ -93,7 +93,7 @@ def composed(overrides: list[str], scratch: Path) -> DictConfig:
     """The config of a run that leaves everything in `scratch`."""
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return compose(
-            "train", [f"data.passed_dir={scratch}/checked", *overrides, f"run_dir={scratch}", "sweep_dir=null"]
+            "train", [f"data.checked_dir={scratch}/checked", *overrides, f"run_dir={scratch}", "sweep_dir=null"]
         )
 
 

@@ -48,7 +48,7 @@ def kill(plan: list[tuple[str, int, int]]) -> list[Ending]:
     os.chdir(scratch)
     wanted, seconds = {}, {}
     for road in track(ROADS, "Runs that nobody kills"):
-        wait(start(road, "warm-up"))  # pictures and features
+        wait(start(road, "warm-up"))  # images and features
         shutil.rmtree("warm-up")
         started = time.monotonic()
         assert wait(start(road, f"whole-{road}")) == 0, Path(f"whole-{road}.txt").read_text()

@@ -1,4 +1,4 @@
-"""What every backbone is: a network that turns normalised pictures into features, and how it wants them."""
+"""What every backbone is: a network that turns normalised images into features, and how it wants them."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a backbone's weights want their pictures; it always comes from the weights, never from a config.
+    """How a backbone's weights want their images; it always comes from the weights, never from a config.
 
     `resize` is the length of the shorter side in pixels, or (height, width) where the weights ask for a
-    squashed picture; `crop` is the side of the centre crop that follows. `mean` and `std` are per channel,
+    squashed image; `crop` is the side of the centre crop that follows. `mean` and `std` are per channel,
     for pixels in [0, 1].
     """
 
@@ -29,15 +29,15 @@ class Preprocessing:
 class Backbone:
     """A pretrained network without its classifier.
 
-    `network` maps normalised pictures [batch, 3, crop, crop] to features [batch, num_features].
-    `recipe` holds plain values only: the `_target_` of the function that made this backbone and its
+    `network` maps normalised images [batch, 3, crop, crop] to features [batch, num_features].
+    `spec` holds plain values only: the `_target_` of the function that made this backbone and its
     arguments, so that a checkpoint can name the backbone instead of storing its weights again.
     """
 
     network: nn.Module
     num_features: int
     preprocessing: Preprocessing
-    recipe: dict[str, Any] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:

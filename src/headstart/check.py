@@ -15,14 +15,14 @@ def check(cfg: DictConfig) -> None:
     if missing:
         raise ValueError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
     monitors = [f"val/{name}" for name in METRICS]
-    for keys in (("monitor", "mode"), ("choose.by", "choose.mode")):
+    for keys in (("monitor", "mode"), ("best.metric", "best.mode")):
         metric, mode = (OmegaConf.select(cfg, key) for key in keys)
         if metric not in monitors or mode not in ("min", "max"):
             raise ValueError(f"{keys[0]}={metric} {keys[1]}={mode}: choose one of {', '.join(monitors)}, min or max")
     if cfg.features.cache not in ("auto", True, False):
         raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
-    wants_whole_set = getattr(get_class(cfg.model._target_), "wants_whole_set", False)
-    if cfg.model.strategy and wants_whole_set:
+    full_batch = getattr(get_class(cfg.model._target_), "full_batch", False)
+    if cfg.model.strategy and full_batch:
         raise ValueError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
     if cfg.features.cache is True and cfg.model.strategy:
         raise ValueError(
@@ -31,11 +31,11 @@ def check(cfg: DictConfig) -> None:
     augment: Augment = instantiate(cfg.augment)
     if cfg.features.cache is True and augment.varies:
         raise ValueError(
-            "augment draws new pictures every epoch, features.cache=true can't: try augment=none features.views=4"
+            "augment draws new images every epoch, features.cache=true can't: try augment=none features.views=4"
         )
-    if cfg.data.get("balance") == "sampler" and wants_whole_set:
+    if cfg.data.get("balance") == "sampler" and full_batch:
         raise ValueError(
-            "data.balance=sampler draws batches, solver=lbfgs takes all pictures at once: data.balance=weights suits it"
+            "data.balance=sampler draws batches, solver=lbfgs takes all images at once: data.balance=weights suits it"
         )
     if augment.mixes and "optimizer" not in cfg.model:
         raise ValueError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")

@@ -22,7 +22,7 @@ PACKAGE_DIR = Path(__file__).parents[1]
 PROJECT_DIR = PACKAGE_DIR.parent
 CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
-FOR_USERS = ("MisconfigurationException", "BrokenPictureError")  # by name, as importing them would import torch
+FOR_USERS = ("MisconfigurationException", "BrokenImageError")  # by name, as importing them would import torch
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def explain(error: BaseException) -> str | None:
 def _is_meant_for_users(error: BaseException) -> bool:
     """Our own ValueErrors are; one that comes out of a library's depth is a bug.
 
-    Lightning marks its own, and those about pictures come out of a DataLoader's depth when a worker raised them.
+    Lightning marks its own, and those about images come out of a DataLoader's depth when a worker raised them.
     """
     if type(error).__name__ in FOR_USERS:
         return True
@@ -106,7 +106,7 @@ def _known_keys() -> dict[str, list[str]]:
 
 
 def _with_shared(path: Path) -> Any:
-    """A choice's file with what it takes from those beside it that are no choices, such as conf/data/_pictures.yaml."""
+    """A choice's file with what it takes from those beside it that are no choices, such as conf/data/_images.yaml."""
     node = OmegaConf.load(path)
     assert isinstance(node, DictConfig)
     shared = [name for name in node.get("defaults", []) if isinstance(name, str) and name.startswith("_")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(final: Path) -> Iterator[Path]:
+def atomic_folder(final: Path) -> Iterator[Path]:
     """An empty folder to fill, which becomes `final` once it is filled.
 
     An error leaves nothing behind, and a killed process a hidden scratch folder. Where `final` is there by then, as

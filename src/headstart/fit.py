@@ -20,8 +20,8 @@ from .tracking.training_means import TrainingMeans
 class Result:
     """What a run came to. `score` is the monitored metric of the best checkpoint, or of the last weights without one.
 
-    `metrics` are those of the same weights on the validation and test pictures; `confusion_matrix` counts test
-    pictures, [true class][predicted class].
+    `metrics` are those of the same weights on the validation and test images; `confusion_matrix` counts test
+    images, [true class][predicted class].
     """
 
     score: float
@@ -30,8 +30,8 @@ class Result:
     metrics: dict[str, float]
     confusion_matrix: list[list[int]]
     seconds: dict[str, float]
-    pictures_per_second: float
-    skipped_pictures: int = 0
+    images_per_second: float
+    skipped_images: int = 0
 
 
 def fit(
@@ -57,8 +57,8 @@ def fit(
         metrics=metrics,
         confusion_matrix=model.confusion_matrix.compute().tolist(),
         seconds=({"features": data.seconds} if isinstance(data, FeatureData) else {}) | stopwatch.seconds,
-        pictures_per_second=stopwatch.pictures_per_second,
-        skipped_pictures=_skipped(data),
+        images_per_second=stopwatch.images_per_second,
+        skipped_images=_skipped(data),
     )
 
 
@@ -75,7 +75,7 @@ def fit_head(model: Classifier, head_model: Classifier, data: FeatureData, train
 
 def _skipped(data: LightningDataModule) -> int:
     images = data.images if isinstance(data, FeatureData) else data
-    return images.pictures.skipped if isinstance(images, ImageData) and images.pictures else 0
+    return images.table.skipped if isinstance(images, ImageData) and images.table else 0
 
 
 def measure(

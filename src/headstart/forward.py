@@ -1,4 +1,4 @@
-"""From uint8 pictures to features: the one road that training, feature cache, evaluation and prediction take."""
+"""From uint8 images to features: the one road that training, feature cache, evaluation and prediction take."""
 
 import logging
 
@@ -11,12 +11,12 @@ CPU_CHUNK = 64
 HALVINGS = 4
 
 log = logging.getLogger(__name__)
-_that_fit: dict[torch.device, int] = {}  # so many pictures at once, where more were too many for the memory
+_that_fit: dict[torch.device, int] = {}  # so many images at once, where more were too many for the memory
 
 
 @torch.no_grad()
-def compute_features(network: nn.Module, pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Features [batch, num_features] in float32 for uint8 pictures [batch, 3, height, width].
+def compute_features(network: nn.Module, images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Features [batch, num_features] in float32 for uint8 images [batch, 3, height, width].
 
     `mean` and `std` [1, 3, 1, 1] are for pixels in [0, 255]. Where the memory is too small for all at once, they go
     through in smaller parts, which come to the same features: a frozen network knows nothing of batches.
@@ -24,19 +24,19 @@ def compute_features(network: nn.Module, pictures: Tensor, mean: Tensor, std: Te
     Raises:
         ValueError: a sixteenth of them is still too much.
     """
-    device = pictures.device
-    wanted = CPU_CHUNK if device.type == "cpu" else len(pictures)
+    device = images.device
+    wanted = CPU_CHUNK if device.type == "cpu" else len(images)
     size = min(wanted, _that_fit.get(device, wanted))
-    while (features := _in_parts(network, pictures.split(size), mean, std)) is None:
+    while (features := _in_parts(network, images.split(size), mean, std)) is None:
         if size == 1 or size * 2**HALVINGS <= wanted:
             raise ValueError(
-                f"the memory of {device} is too small for {size} pictures at once: lower data.batch_size, choose a "
+                f"the memory of {device} is too small for {size} images at once: lower data.batch_size, choose a "
                 "smaller backbone, or let others end that use the device"
             )
         size = size // 2
     if size < min(wanted, _that_fit.get(device, wanted)):
         _that_fit[device] = size
-        log.warning(f"the memory of {device} is small: {size} pictures at a time now, with the same results")
+        log.warning(f"the memory of {device} is small: {size} images at a time now, with the same results")
     return features
 
 
@@ -57,7 +57,7 @@ def _is_lack_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
-def normalise(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Float pictures [batch, 3, height, width] with channels last, from uint8 ones."""
+def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Float images [batch, 3, height, width] with channels last, from uint8 ones."""
     # In the order in which they were decoded, then rearranged: with channels last, a CPU subtracts ten times as slowly.
-    return (pictures - mean).div_(std).contiguous(memory_format=torch.channels_last)
+    return (images - mean).div_(std).contiguous(memory_format=torch.channels_last)

@@ -8,7 +8,7 @@ from torch import nn
 from project.model.strategy import Strategy
 
 
-class Thaw:
+class Freezing:
     """A network, frozen but for what a strategy trains in the present epoch; without a strategy, all of it always.
 
     What is trained belongs to this model alone: the network of a strategy is a copy.
@@ -23,7 +23,7 @@ class Thaw:
         self.begin(None)
 
     def begin(self, epoch: int | None) -> None:
-        """Freeze and thaw what `epoch` wants; None thaws all that is ever trained, which is what DDP has to know."""
+        """Freeze and unfreeze what `epoch` wants; None unfreezes all that is ever trained, as DDP has to know."""
         self.modules = []
         if not self.groups:
             return
@@ -53,7 +53,7 @@ class Thaw:
             return [{"params": list(head.parameters())}]
         own = dict(self.network.named_parameters())
         parts = [(self.strategy.head_scale, list(head.parameters()))]
-        parts += [(self.strategy.share(group), [own[name] for name in group.parameters]) for group in self.groups]
+        parts += [(self.strategy.lr_scale(group), [own[name] for name in group.parameters]) for group in self.groups]
         found = []
         for share, parameters in parts:
             matrices = [parameter for parameter in parameters if parameter.ndim > 1]

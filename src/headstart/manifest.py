@@ -25,7 +25,7 @@ def manifest(paths: Iterable[str], verify: str = "stat") -> str:
 
 def _by_stat(path: str) -> str:
     try:
-        status = os.stat(path)  # noqa: PTH116 (pathlib takes five times as long, for every picture of every job)
+        status = os.stat(path)  # noqa: PTH116 (pathlib takes five times as long, for every image of every job)
     except OSError:
         return f"{path} can't be read\n"
     return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}\n"  # noqa: PTH100

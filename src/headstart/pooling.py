@@ -1,4 +1,4 @@
-"""From what a network sees at each place of a picture to one vector of features."""
+"""From what a network sees at each place of an image to one vector of features."""
 
 import re
 from collections.abc import Callable
@@ -22,13 +22,13 @@ class Seen(NamedTuple):
     finish: Callable[[Tensor], Tensor]
 
 
-Read = Callable[[nn.Module, Tensor, int], Seen]  # network, pictures, how many of the last blocks
+Read = Callable[[nn.Module, Tensor, int], Seen]  # network, images, how many of the last blocks
 
 
 class Pooled(nn.Module):
-    """A network with another pooling: features [batch, num_features] for pictures [batch, 3, height, width].
+    """A network with another pooling: features [batch, num_features] for images [batch, 3, height, width].
 
-    avg: the mean over the places of the picture; cls: the class token of a transformer; avg+cls: both. blocks:N: the
+    avg: the mean over the places of the image; cls: the class token of a transformer; avg+cls: both. blocks:N: the
     class tokens of the last N blocks, and the mean of the last (the linear probe of DINOv2, with N = 4,
     https://arxiv.org/abs/2304.07193). gem: the generalised mean, with exponent 3 (https://arxiv.org/abs/1711.02512).
 
@@ -44,9 +44,9 @@ class Pooled(nn.Module):
         self.blocks = int(count or 1)
         self.parts = {"blocks": ("cls", "avg"), "avg+cls": ("avg", "cls")}.get(name, (name,))
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Pool what the network sees in them."""
-        seen = self.read(self.network, pictures, self.blocks)
+        seen = self.read(self.network, images, self.blocks)
         if "cls" in self.parts and not seen.tokens:
             raise ValueError(
                 f"backbone.pooling={self.pooling}: {type(self.network).__name__} has no class token; take avg"
@@ -92,6 +92,6 @@ POOL = {"avg": average, "gem": generalised_mean}
 
 @torch.no_grad()
 def width(network: nn.Module, side: int) -> int:
-    """The number of features, from a picture of `side` pixels that is sent through."""
+    """The number of features, from an image of `side` pixels that is sent through."""
     weight = next(network.parameters())
     return network.eval()(torch.zeros(1, 3, side, side, device=weight.device, dtype=weight.dtype)).shape[1]

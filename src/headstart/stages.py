@@ -27,7 +27,7 @@ class Stage(NamedTuple):
 def find_stages(network: nn.Module) -> tuple[Stage, ...]:
     """The stem, the blocks (of a CNN: its groups of blocks) and what follows, for networks of any library.
 
-    Modules are registered in the order in which pictures go through them. The one child that holds most of the
+    Modules are registered in the order in which images go through them. The one child that holds most of the
     parameters is looked into until there are several alike: ResNet's layer1 to layer4, a transformer's blocks.
     What has weights between two blocks, such as a downsampling convolution, belongs to the block after it; norms,
     activations and pooling belong to what is before them; tokens and position embeddings to the stem.

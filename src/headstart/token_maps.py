@@ -1,4 +1,4 @@
-"""What networks of three libraries see at each place of a picture, for `pooling`."""
+"""What networks of three libraries see at each place of an image, for `pooling`."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from .pooling import Seen
 NORMS = ("layernorm", "norm", "layer_norm")  # what transformers calls the last one
 
 
-def see_timm(network: Any, pictures: Tensor, blocks: int) -> Seen:
+def see_timm(network: Any, images: Tensor, blocks: int) -> Seen:
     """Of a convolutional network the last map, whose pooled vector still goes through the layers that follow."""
     if blocks > 1:
-        return _last_blocks_of_timm(network, pictures, blocks)
-    seen = network.forward_features(pictures)
+        return _last_blocks_of_timm(network, images, blocks)
+    seen = network.forward_features(images)
     name = type(network).__name__
     if not isinstance(seen, Tensor) or seen.ndim not in (3, 4):
         raise ValueError(f"backbone.pooling: {name} sees more than one map; leave it at null")
@@ -30,20 +30,20 @@ def see_timm(network: Any, pictures: Tensor, blocks: int) -> Seen:
     return Seen(patches, [seen[:, 0]] if token else [], getattr(network, "fc_norm", nn.Identity()))
 
 
-def _last_blocks_of_timm(network: Any, pictures: Tensor, blocks: int) -> Seen:
+def _last_blocks_of_timm(network: Any, images: Tensor, blocks: int) -> Seen:
     if getattr(network, "cls_token", None) is None or not hasattr(network, "num_prefix_tokens"):
         raise ValueError(f"backbone.pooling=blocks:{blocks}: {type(network).__name__} has no class token; take avg")
     _check(len(network.blocks), blocks)
     options = {"norm": True, "output_fmt": "NLC", "return_prefix_tokens": True, "intermediates_only": True}
-    seen = network.forward_intermediates(pictures, indices=blocks, **options)
+    seen = network.forward_intermediates(images, indices=blocks, **options)
     return Seen(seen[-1][0], [prefix[:, 0] for _, prefix in seen], network.fc_norm)
 
 
-def see_torchvision_vit(network: Any, pictures: Tensor, blocks: int) -> Seen:
+def see_torchvision_vit(network: Any, images: Tensor, blocks: int) -> Seen:
     """torchvision's VisionTransformer gives its class token alone, so its steps are taken here one by one."""
     encoder = network.encoder
     _check(len(encoder.layers), blocks)
-    patches = network._process_input(pictures)
+    patches = network._process_input(images)
     seen = torch.cat([network.class_token.expand(len(patches), -1, -1), patches], dim=1)
     seen = encoder.dropout(seen + encoder.pos_embedding)
     outputs = [seen := layer(seen) for layer in encoder.layers]
@@ -51,9 +51,9 @@ def see_torchvision_vit(network: Any, pictures: Tensor, blocks: int) -> Seen:
     return Seen(outputs[-1][:, 1:], [output[:, 0] for output in outputs], nn.Identity())
 
 
-def see_huggingface(network: Any, pictures: Tensor, blocks: int) -> Seen:
+def see_huggingface(network: Any, images: Tensor, blocks: int) -> Seen:
     """Tokens of a transformer, or the last map of a convolutional network."""
-    output = network(pixel_values=pictures, output_hidden_states=blocks > 1)
+    output = network(pixel_values=images, output_hidden_states=blocks > 1)
     last = output.last_hidden_state
     norm = next((m for n, m in network.named_children() if n in NORMS and isinstance(m, nn.LayerNorm)), nn.Identity())
     if last.ndim == 4:

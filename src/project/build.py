@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 
 
 def make_data(cfg: DictConfig) -> ImageData:
-    """Find and check the pictures."""
+    """Find and check the images."""
     data: ImageData = instantiate(cfg.data)
     if isinstance(data, ShardData):
         refuse_untyped_commands(data.given.values())
     data.seed = cfg.seed
     data.augment = instantiate(cfg.augment)
     data.setup()
-    log.info(f"data: {data.pictures}")
+    log.info(f"data: {data.table}")
     return data
 
 
@@ -77,7 +77,7 @@ def make_head_model(cfg: DictConfig, model: Classifier) -> Classifier:
 
 
 def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageData | FeatureData:
-    """Put the feature cache between pictures and head, unless every epoch shall see the pictures anew."""
+    """Put the feature cache between images and head, unless every epoch shall see the images anew."""
     live = cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment.varies)
     if model.strategy or live:
         return data
@@ -85,7 +85,7 @@ def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageD
 
 
 def make_cache(cfg: DictConfig, data: ImageData, model: Classifier) -> FeatureData:
-    """Put the feature cache between pictures and head."""
+    """Put the feature cache between images and head."""
     options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
     if isinstance(data, ShardData):
         return ShardFeatures(data, model, cfg.features.dir, **options)

@@ -61,7 +61,7 @@ def train(cfg: DictConfig) -> float:
         if request.signum is None:
             raise
         if not getattr(rank_zero_only, "rank", 0):
-            reporting.write_interrupted(cfg.run_dir, request.signum, *request.place, command)
+            reporting.write_interrupted(cfg.run_dir, request.signum, *request.position, command)
             folder = short(cfg.sweep_dir if in_sweep else cfg.run_dir)
             log.warning(f"interrupted: go on with python train.py {'-m ' * in_sweep}{RESUME}{folder}")
         raise Interrupted(request.signum) from None

@@ -74,6 +74,6 @@ def how_to_compute(cfg: DictConfig) -> dict[str, Any]:
         "use_distributed_sampler": False,  # every device takes its own share already
         "default_root_dir": cfg.run_dir,
     }
-    if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.thaw_every:
+    if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.unfreeze_every:
         options["strategy"] = "ddp_find_unused_parameters_true"  # stages that join in later have no gradients yet
     return options

@@ -12,10 +12,10 @@ from torchvision.transforms import v2
 
 from headstart.backbone import Preprocessing
 from headstart.images.augmentation import Augment
-from headstart.images.dataset import PictureDataset
+from headstart.images.dataset import ImageDataset
 from headstart.images.random_view import RandomView
 from headstart.images.transforms import ResizeAndCrop
-from project.data.folder import find_pictures
+from project.data.folder import find_images
 
 PREPROCESSING = Preprocessing(36, 32, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -29,22 +29,22 @@ def ramp(height: int, width: int) -> Tensor:
 
 def test_the_seed_decides() -> None:
     augment = RandomView(PREPROCESSING)
-    picture = ramp(60, 90)
-    assert torch.equal(augment(picture, 3), augment(picture, 3))
-    assert len({augment(picture, seed).numpy().tobytes() for seed in range(20)}) == 20
+    image = ramp(60, 90)
+    assert torch.equal(augment(image, 3), augment(image, 3))
+    assert len({augment(image, seed).numpy().tobytes() for seed in range(20)}) == 20
 
 
 @pytest.mark.parametrize("size", [(60, 90), (200, 40), (1, 1), (3, 500)])
-def test_any_picture_comes_out_in_the_right_size(size: tuple[int, int]) -> None:
+def test_any_image_comes_out_in_the_right_size(size: tuple[int, int]) -> None:
     found = RandomView(PREPROCESSING)(ramp(*size), 0)
     assert (found.shape, found.dtype) == ((3, 32, 32), torch.uint8)
 
 
-def test_crops_hold_half_of_the_picture_and_half_of_them_are_flipped() -> None:
-    augment, picture = RandomView(PREPROCESSING), ramp(64, 64)
+def test_crops_hold_half_of_the_image_and_half_of_them_are_flipped() -> None:
+    augment, image = RandomView(PREPROCESSING), ramp(64, 64)
     flipped = 0
     for seed in range(200):
-        red, green = augment(picture, seed)[:2].float() / 255
+        red, green = augment(image, seed)[:2].float() / 255
         area = (red.max() - red.min()) * (green.max() - green.min())
         assert area > 0.4  # of 0.5; resizing blurs the borders
         flipped += int(green[0, 0] > green[0, -1])
@@ -56,10 +56,10 @@ def preset(name: str) -> Augment:
 
 
 def test_none_and_flip_keep_the_backbones_own_crop() -> None:
-    picture, plain = ramp(60, 90), ResizeAndCrop(PREPROCESSING)(ramp(60, 90))
-    assert torch.equal(RandomView(PREPROCESSING, preset("none"))(picture, 0), plain)
+    image, plain = ramp(60, 90), ResizeAndCrop(PREPROCESSING)(ramp(60, 90))
+    assert torch.equal(RandomView(PREPROCESSING, preset("none"))(image, 0), plain)
     flip = RandomView(PREPROCESSING, preset("flip"))
-    flips = [flip(picture, seed) for seed in range(200)]
+    flips = [flip(image, seed) for seed in range(200)]
     mirrored = [torch.equal(found, plain.flip(-1)) for found in flips]
     assert all(torch.equal(found, plain) != is_flipped for found, is_flipped in zip(flips, mirrored, strict=True))
     assert 70 < sum(mirrored) < 130
@@ -75,24 +75,24 @@ def test_wider_presets_crop_more_than_light() -> None:
 
 
 @pytest.mark.parametrize("name", ["randaugment", "trivial"])
-def test_each_picture_has_a_policy_of_its_own_that_only_its_seed_decides(name: str) -> None:
+def test_each_image_has_a_policy_of_its_own_that_only_its_seed_decides(name: str) -> None:
     strong, bare = (RandomView(PREPROCESSING, a) for a in (preset(name), replace(preset(name), policy=None)))
-    picture = ramp(64, 64)
+    image = ramp(64, 64)
     torch.manual_seed(1)
-    first = [strong(picture, [0, seed]) for seed in range(32)]
+    first = [strong(image, [0, seed]) for seed in range(32)]
     state = torch.get_rng_state()
     torch.manual_seed(2)
     with ThreadPoolExecutor(4) as threads:
-        second = list(threads.map(lambda seed: strong(picture, [0, seed]), range(32)))
+        second = list(threads.map(lambda seed: strong(image, [0, seed]), range(32)))
     assert torch.equal(torch.stack(first), torch.stack(second))
     assert (first[0].dtype, first[0].shape) == (torch.uint8, (3, 32, 32))
     torch.manual_seed(1)
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's draws are moved
-    changed = [not torch.equal(found, bare(picture, [0, seed])) for seed, found in enumerate(first)]
+    changed = [not torch.equal(found, bare(image, [0, seed])) for seed, found in enumerate(first)]
     assert 12 < sum(changed) <= 32
 
 
-def test_pictures_of_one_batch_go_through_different_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_one_batch_go_through_different_operations(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
     real = v2.RandAugment._apply_image_or_video_transform
 
@@ -127,23 +127,23 @@ def test_what_varies_can_not_be_cached() -> None:
 
 
 @pytest.fixture
-def dataset(pictures) -> PictureDataset:
-    return PictureDataset(find_pictures(pictures).train, PREPROCESSING)
+def dataset(images) -> ImageDataset:
+    return ImageDataset(find_images(images).train, PREPROCESSING)
 
 
-def test_views_are_the_same_every_time_and_view_0_is_the_plain_picture(dataset: PictureDataset) -> None:
-    plain, again = dataset[3][0], PictureDataset(dataset.samples, PREPROCESSING)[3][0]
+def test_views_are_the_same_every_time_and_view_0_is_the_plain_image(dataset: ImageDataset) -> None:
+    plain, again = dataset[3][0], ImageDataset(dataset.samples, PREPROCESSING)[3][0]
     assert torch.equal(plain, again)
-    views = [PictureDataset(dataset.samples, PREPROCESSING, view=view)[3][0] for view in (1, 1, 2)]
+    views = [ImageDataset(dataset.samples, PREPROCESSING, view=view)[3][0] for view in (1, 1, 2)]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])
     assert not torch.equal(views[0], plain)
 
 
-def test_live_views_are_new_every_time_and_follow_the_seed(dataset: PictureDataset) -> None:
+def test_live_views_are_new_every_time_and_follow_the_seed(dataset: ImageDataset) -> None:
     def draw(number: int, seed: int = 0) -> Tensor:
-        live = PictureDataset(dataset.samples, PREPROCESSING, view=None, seed=seed)
-        return torch.stack([picture for picture, _ in live.__getitems__([1 + number * len(live), 2])])
+        live = ImageDataset(dataset.samples, PREPROCESSING, view=None, seed=seed)
+        return torch.stack([image for image, _ in live.__getitems__([1 + number * len(live), 2])])
 
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3)[0], draw(4)[0])
@@ -151,8 +151,8 @@ def test_live_views_are_new_every_time_and_follow_the_seed(dataset: PictureDatas
     assert not torch.equal(draw(3), draw(3, seed=1))
 
 
-def test_a_batch_read_by_threads_is_what_one_by_one_gives(dataset: PictureDataset) -> None:
+def test_a_batch_read_by_threads_is_what_one_by_one_gives(dataset: ImageDataset) -> None:
     batch = dataset.__getitems__([5, 0, 39])
-    for (picture, label), index in zip(batch, (5, 0, 39), strict=True):
-        assert torch.equal(picture, dataset[index][0])
+    for (image, label), index in zip(batch, (5, 0, 39), strict=True):
+        assert torch.equal(image, dataset[index][0])
         assert label == dataset.samples[index].label

@@ -6,8 +6,8 @@ from lightning.pytorch import Trainer
 from runs import composed
 
 from headstart.check import check
-from headstart.images.balance import balanced_class_weights, balanced_picture_weights
-from headstart.images.table import PictureSet, Sample
+from headstart.images.balance import balanced_class_weights, balanced_sample_weights
+from headstart.images.table import ImageTable, Sample
 from project.build import make_data, make_model
 from project.data.datamodule import ImageData
 
@@ -16,28 +16,28 @@ LABELS = [0] * 12 + [1] * 3 + [2] * 3
 
 
 @pytest.fixture
-def pictures(pictures: Path) -> PictureSet:
+def table(images: Path) -> ImageTable:
     """Many of class a, few of b and c."""
-    files = sorted(pictures.glob("*/*/*.jpg"))
+    files = sorted(images.glob("*/*/*.jpg"))
     samples = tuple(Sample(str(file), label) for file, label in zip(files, LABELS, strict=False))
-    return PictureSet(CLASSES, samples, samples[:1], samples[:1])
+    return ImageTable(CLASSES, samples, samples[:1], samples[:1])
 
 
-def test_classes_weigh_the_same_and_pictures_one_on_average(pictures: PictureSet) -> None:
-    weights = balanced_class_weights(pictures)
+def test_classes_weigh_the_same_and_images_one_on_average(table: ImageTable) -> None:
+    weights = balanced_class_weights(table)
     assert weights == [0.5, 2, 2]
     assert sum(weights[label] for label in LABELS) == len(LABELS)
-    drawn = balanced_picture_weights(pictures)
+    drawn = balanced_sample_weights(table)
     assert [drawn[torch.tensor(LABELS) == label].sum().item() for label in range(3)] == [6, 6, 6]
-    absent = PictureSet(("a", "b"), pictures.train[:4], (), ())
+    absent = ImageTable(("a", "b"), table.train[:4], (), ())
     assert balanced_class_weights(absent) == [1, 0]
 
 
 @pytest.mark.parametrize(("balance", "weights"), [("none", None), ("sampler", None), ("weights", [0.5, 2, 2])])
-def test_the_loss_is_weighted_or_pictures_are_drawn(
-    pictures: PictureSet, tmp_path: Path, balance: str, weights: list[float] | None
+def test_the_loss_is_weighted_or_images_are_drawn(
+    table: ImageTable, tmp_path: Path, balance: str, weights: list[float] | None
 ) -> None:
-    data = ImageData(lambda: pictures, batch_size=5, num_workers=0, passed_dir=tmp_path, balance=balance)
+    data = ImageData(lambda: table, batch_size=5, num_workers=0, checked_dir=tmp_path, balance=balance)
     data.setup()
     assert data.class_weights == weights
     data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
@@ -48,8 +48,8 @@ def test_the_loss_is_weighted_or_pictures_are_drawn(
 
 
 @pytest.mark.parametrize(("solver", "balance"), [("lbfgs", "weights"), ("adamw", "sampler")])
-def test_the_config_reaches_loss_and_order(tmp_path: Path, pictures: PictureSet, solver: str, balance: str) -> None:
-    for sample in pictures.train:
+def test_the_config_reaches_loss_and_order(tmp_path: Path, table: ImageTable, solver: str, balance: str) -> None:
+    for sample in table.train:
         link = tmp_path / "root" / CLASSES[sample.label] / f"{len(sample.path)}-{hash(sample)}.jpg"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(sample.path)

@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from headstart.images.decoding import BrokenPictureError, read_picture
+from headstart.images.decoding import BrokenImageError, read_image
 
 HEIGHT, WIDTH = 48, 64
 
 
-def picture() -> Image.Image:
+def sample_image() -> Image.Image:
     """Red on the left, blue on the right, green on top: no turn or mirror image looks the same."""
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[:, :32] = (200, 20, 20)
@@ -21,7 +21,7 @@ def picture() -> Image.Image:
 
 
 def expected() -> Tensor:
-    return torch.from_numpy(np.asarray(picture()).copy()).permute(2, 0, 1)
+    return torch.from_numpy(np.asarray(sample_image()).copy()).permute(2, 0, 1)
 
 
 def assert_alike(found: Tensor, wanted: Tensor, tolerance: float = 6) -> None:
@@ -45,16 +45,16 @@ def assert_alike(found: Tensor, wanted: Tensor, tolerance: float = 6) -> None:
     ],
 )
 def test_every_format_comes_out_as_rgb(tmp_path: Path, name: str, mode: str, options: dict) -> None:
-    picture().convert(mode, palette=Image.Palette.ADAPTIVE).save(tmp_path / name, **options)
-    assert_alike(read_picture(tmp_path / name), expected())
+    sample_image().convert(mode, palette=Image.Palette.ADAPTIVE).save(tmp_path / name, **options)
+    assert_alike(read_image(tmp_path / name), expected())
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
 def test_greyscale_has_three_equal_channels(tmp_path: Path, name: str) -> None:
-    grey = picture().convert("L")
+    grey = sample_image().convert("L")
     grey.save(tmp_path / name)
     wanted = torch.from_numpy(np.asarray(grey).copy()).expand(3, -1, -1)
-    assert_alike(read_picture(tmp_path / name), wanted)
+    assert_alike(read_image(tmp_path / name), wanted)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
@@ -62,15 +62,15 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, name: str) -> None:
     ramp = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / name)
     wanted = torch.from_numpy((ramp >> 8).astype(np.uint8)).expand(3, -1, -1)
-    assert_alike(read_picture(tmp_path / name), wanted, tolerance=1)
+    assert_alike(read_image(tmp_path / name), wanted, tolerance=1)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif"])
-def test_transparent_pictures_lie_on_white(tmp_path: Path, name: str) -> None:
-    image = picture().convert("RGBA")
+def test_transparent_images_lie_on_white(tmp_path: Path, name: str) -> None:
+    image = sample_image().convert("RGBA")
     image.paste((0, 0, 0, 0), (0, 0, WIDTH, 16))
     image.save(tmp_path / name, lossless=True)
-    found = read_picture(tmp_path / name)
+    found = read_image(tmp_path / name)
     assert (found[:, :16] == 255).all()
     assert_alike(found[:, 16:], expected()[:, 16:])
 
@@ -86,24 +86,24 @@ def test_exif_orientation_is_applied(tmp_path: Path, name: str, orientation: int
         6: 2,
         7: 6,
         8: 4,
-    }  # Image.Transpose that stores the upright picture turned
-    stored = picture().transpose(Image.Transpose(undo[orientation])) if orientation > 1 else picture()
+    }  # Image.Transpose that stores the upright image turned
+    stored = sample_image().transpose(Image.Transpose(undo[orientation])) if orientation > 1 else sample_image()
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(tmp_path / name, exif=exif)
-    assert_alike(read_picture(tmp_path / name), expected())
+    assert_alike(read_image(tmp_path / name), expected())
 
 
 def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert read_picture(tmp_path / "a.gif")[:, 0, 0].tolist() == [255, 0, 0]
+    assert read_image(tmp_path / "a.gif")[:, 0, 0].tolist() == [255, 0, 0]
 
 
 def test_the_content_decides_not_the_ending(tmp_path: Path) -> None:
-    picture().save(tmp_path / "really.png", "PNG")
+    sample_image().save(tmp_path / "really.png", "PNG")
     (tmp_path / "really.png").rename(tmp_path / "called.jpg")
-    assert_alike(read_picture(tmp_path / "called.jpg"), expected())
+    assert_alike(read_image(tmp_path / "called.jpg"), expected())
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.gif", "a.tif", "a.bmp"])
@@ -114,31 +114,31 @@ def test_broken_files_are_named_in_one_line(tmp_path: Path, name: str) -> None:
     for broken in (content[: len(content) // 2], b"", b"<html>not found</html>"):
         (tmp_path / name).write_bytes(broken)
         with pytest.raises(ValueError, match=f"{name} can't be decoded") as caught:
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
         assert "\n" not in str(caught.value)
         assert "0x" not in str(caught.value)
 
 
 def test_a_vanished_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gone\.jpg can't be decoded"):
-        read_picture(tmp_path / "gone.jpg")
+        read_image(tmp_path / "gone.jpg")
 
 
 @pytest.mark.parametrize("ending", ["jpeg", "png", "webp", "bmp", "gif", "tiff"])
-def test_half_a_picture_is_never_filled_up(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / "picture"
-    picture().save(path, ending)
-    content, whole = path.read_bytes(), read_picture(path)
+def test_half_a_image_is_never_filled_up(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "image"
+    sample_image().save(path, ending)
+    content, whole = path.read_bytes(), read_image(path)
     for length in range(0, len(content), len(content) // 30):
         path.write_bytes(content[:length])
         try:
-            assert torch.equal(read_picture(path), whole)  # only what comes after the picture was cut off
+            assert torch.equal(read_image(path), whole)  # only what comes after the image was cut off
         except ValueError:
             continue
 
 
 def test_whatever_a_decoder_raises_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture().save(tmp_path / "odd.png")
+    sample_image().save(tmp_path / "odd.png")
     monkeypatch.setattr(Image, "open", lambda _: {}["no such key"])
-    with pytest.raises(BrokenPictureError, match=r"odd\.png can't be decoded \('no such key'\)"):
-        read_picture(tmp_path / "odd.png")
+    with pytest.raises(BrokenImageError, match=r"odd\.png can't be decoded \('no such key'\)"):
+        read_image(tmp_path / "odd.png")

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from headstart.features.batches import InOrder, Shuffled, WholeSet
+from headstart.features.batches import FullBatch, InOrder, Shuffled
 from headstart.images.order import EpochBatches, Order
 
 COUNT = 10
@@ -19,7 +19,7 @@ def labels_of(batches: Shuffled | InOrder) -> list[int]:
     return torch.cat([labels for _, labels in batches]).tolist()
 
 
-def test_an_epoch_sees_every_picture_once_with_its_label() -> None:
+def test_an_epoch_sees_every_image_once_with_its_label() -> None:
     batches = shuffled(0)
     assert sorted(labels_of(batches)) == list(range(COUNT))
     assert all(torch.equal(features[:, 0], labels.float()) for features, labels in batches)
@@ -63,7 +63,7 @@ def test_a_sampler_draws_by_weight_and_its_order_is_a_function_of_seed_and_epoch
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_picture_that_is_drawn_twice_is_augmented_anew(rank: int) -> None:
+def test_a_image_that_is_drawn_twice_is_augmented_anew(rank: int) -> None:
     order = Order(COUNT, 4, 7, rank, 2, weights=torch.tensor([1.0] + [0.001] * 9, dtype=torch.float64))
     numbers = [[n for batch in EpochBatches(order, lambda: (epoch, 0)) for n in batch] for epoch in (1, 2)]  # noqa: B023
     assert len(set(numbers[0] + numbers[1])) == 10
@@ -85,14 +85,14 @@ def test_devices_share_an_epoch_in_equal_parts(world_size: int) -> None:
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4])
-def test_every_validation_picture_is_measured_once(world_size: int) -> None:
+def test_every_validation_image_is_measured_once(world_size: int) -> None:
     parts = [InOrder(VIEWS[0], LABELS, 4, rank, world_size) for rank in range(world_size)]
     assert sorted(label for part in parts for label in labels_of(part)) == list(range(COUNT))
     assert all(len(part) == len(list(part)) for part in parts)
 
 
 def test_the_whole_set_is_handed_out_as_it_is() -> None:
-    batches = list(WholeSet(VIEWS, LABELS))
-    assert len(batches) == len(WholeSet(VIEWS, LABELS)) == 2
+    batches = list(FullBatch(VIEWS, LABELS))
+    assert len(batches) == len(FullBatch(VIEWS, LABELS)) == 2
     assert batches[0][0] is VIEWS[0]
     assert batches[1][0] is VIEWS[1]

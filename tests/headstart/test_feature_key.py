@@ -10,7 +10,7 @@ import pytest
 
 from headstart.backbone import Preprocessing
 from headstart.features import key as module
-from headstart.features.key import feature_facts, feature_key
+from headstart.features.key import feature_key, feature_metadata
 from headstart.images.table import Sample
 
 PREPROCESSING = Preprocessing(256, 224, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -24,8 +24,8 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 
 def key(samples: list[Sample], **changes: Any) -> str:
-    facts = {
-        "recipe": {"_target_": "project.backbones.bundled.efficientnet_lite", "variant": 0},
+    metadata = {
+        "spec": {"_target_": "project.backbones.bundled.efficientnet_lite", "variant": 0},
         "digest": "d",
         "preprocessing": PREPROCESSING,
         "precision": "32-true",
@@ -33,7 +33,7 @@ def key(samples: list[Sample], **changes: Any) -> str:
         "view": 0,
         "verify": "stat",
     }
-    return feature_key(feature_facts(**(facts | changes)))
+    return feature_key(feature_metadata(**(metadata | changes)))
 
 
 def test_the_same_is_found_again(samples: list[Sample]) -> None:
@@ -46,7 +46,7 @@ def test_the_same_is_found_again(samples: list[Sample]) -> None:
     "change",
     [
         {"digest": "e"},
-        {"recipe": {"_target_": "project.backbones.bundled.efficientnet_lite", "variant": 1}},
+        {"spec": {"_target_": "project.backbones.bundled.efficientnet_lite", "variant": 1}},
         {"precision": "bf16-mixed"},
         {"view": 1},
         {"verify": "content"},
@@ -67,7 +67,7 @@ def test_another_version_of_torch_is_another_file(samples: list[Sample], monkeyp
     assert key(samples) != before
 
 
-def test_another_order_or_another_picture_is_another_file(samples: list[Sample]) -> None:
+def test_another_order_or_another_image_is_another_file(samples: list[Sample]) -> None:
     assert len({key(samples), key(samples[::-1]), key(samples[:1])}) == 3
 
 
@@ -102,7 +102,7 @@ def change_secretly(path: Path) -> None:
         (touch, "content", False),
     ],
 )
-def test_one_changed_picture(samples: list[Sample], change: Callable[[Path], None], verify: str, differs: bool) -> None:
+def test_one_changed_image(samples: list[Sample], change: Callable[[Path], None], verify: str, differs: bool) -> None:
     before = key(samples, verify=verify)
     change(Path(samples[1].path))
     assert (key(samples, verify=verify) != before) == differs

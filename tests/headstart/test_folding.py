@@ -37,10 +37,10 @@ def test_a_folded_network_computes_the_same(name: str) -> None:
     backbone = BACKBONES[name]()
     network = backbone.network.eval() if name == "efficientnet_lite0" else with_statistics(backbone)
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    pictures = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(1))
-    folded = fold_batchnorms(network, pictures[:2])
+    images = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    folded = fold_batchnorms(network, images[:2])
     with torch.no_grad():
-        wanted, found = network(pictures), folded(pictures)
+        wanted, found = network(images), folded(images)
     assert torch.allclose(wanted, found, atol=1e-3 * wanted.abs().max())
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
     if name in ("efficientnet_lite0", "resnet18", "timm's resnet10t"):
@@ -56,8 +56,8 @@ class UsedTwice(nn.Module):
         self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
         self.norm.running_mean = torch.full((4,), 3.0)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        hidden = self.conv(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.conv(images)
         return (self.norm(hidden) + hidden).mean(dim=(2, 3))
 
 

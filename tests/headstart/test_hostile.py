@@ -12,7 +12,7 @@ import yaml
 from runs import ROOT, Train
 
 from headstart.features.file import read_features
-from headstart.features.metadata import read_facts
+from headstart.features.metadata import read_metadata
 from headstart.resume.command_line import sweep_overrides
 
 FEATURES = {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}
@@ -39,7 +39,7 @@ def test_a_feature_file_with_a_broken_header_is_damaged(tmp_path: Path, header: 
 @pytest.mark.parametrize("content", [b"", b"x" * 100, struct.pack("<Q", 2**62) + b"{}"])
 def test_a_feature_file_without_a_header_is_damaged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "evil.safetensors").write_bytes(content)
-    for read in (read_features, read_facts):
+    for read in (read_features, read_metadata):
         with pytest.raises(ValueError, match=r"evil\.safetensors is damaged"):
             read(tmp_path / "evil.safetensors")
 

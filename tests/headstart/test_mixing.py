@@ -11,7 +11,7 @@ from project.model.classifier import Classifier
 
 
 def batch(count: int = 8) -> tuple[Tensor, Tensor]:
-    """Flat pictures, each in its own grey, and as many classes."""
+    """Flat images, each in its own grey, and as many classes."""
     greys = torch.arange(count, dtype=torch.uint8) * 30
     return greys.view(-1, 1, 1, 1).expand(count, 3, 16, 16).contiguous(), torch.arange(count)
 
@@ -19,23 +19,23 @@ def batch(count: int = 8) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("seed", range(5))
 def test_mixup_blends_neighbours_and_their_labels_alike(seed: int) -> None:
     torch.manual_seed(seed)
-    pictures, labels = batch()
-    mixed, shares = Mixing(8, mixup=1.0)(pictures, labels)
+    images, labels = batch()
+    mixed, shares = Mixing(8, mixup=1.0)(images, labels)
     assert (mixed.dtype, shares.dtype) == (torch.uint8, torch.float32)
     assert torch.allclose(shares.sum(dim=1), torch.ones(8))
     assert ((shares > 0).sum(dim=1) == 2).all()
-    wanted = shares @ pictures[:, 0, 0, 0].float()
+    wanted = shares @ images[:, 0, 0, 0].float()
     assert (mixed - wanted.view(-1, 1, 1, 1)).abs().max() <= 0.5001  # a rounding
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_cutmix_gives_each_label_its_share_of_the_pixels(seed: int) -> None:
     torch.manual_seed(seed)
-    pictures, labels = batch()
-    mixed, shares = Mixing(8, cutmix=1.0)(pictures, labels)
+    images, labels = batch()
+    mixed, shares = Mixing(8, cutmix=1.0)(images, labels)
     assert torch.allclose(shares.sum(dim=1), torch.ones(8))
     for row in range(8):
-        own = (mixed[row] == pictures[row]).float().mean()
+        own = (mixed[row] == images[row]).float().mean()
         assert float(own) == pytest.approx(float(shares[row, row]), abs=1e-5)
         assert set(mixed[row].unique().tolist()) <= {30 * row, 30 * ((row - 1) % 8)}
 
@@ -56,23 +56,23 @@ def test_features_are_refused() -> None:
 
 def test_training_alone_mixes_and_hits_count_the_larger_share(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Classifier(from_torchvision("mobilenet_v3_small", weights=None), heads.linear, "ab", label_smoothing=0.1)
-    pictures, labels = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.tensor([0, 1])
+    images, labels = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.tensor([0, 1])
     soft = torch.tensor([[0.7, 0.3], [0.4, 0.6]])
     asked: list[Tensor] = []
-    model.mix = lambda pictures, _: (asked.append(pictures) or pictures, soft)
+    model.mix = lambda images, _: (asked.append(images) or images, soft)
     monkeypatch.setattr(model, "log", lambda *_, **__: None)
     monkeypatch.setattr(model, "log_dict", lambda *_: None)
     logits = torch.tensor([[2.0, 0.0], [1.0, 0.0]])
     monkeypatch.setattr(model, "forward", lambda _: logits)
-    model.eval().validation_step((pictures, labels), 0)
-    model.test_step((pictures, labels), 0)
+    model.eval().validation_step((images, labels), 0)
+    model.test_step((images, labels), 0)
     assert not asked
-    step = model.train().training_step((pictures, labels), 0)
+    step = model.train().training_step((images, labels), 0)
     assert len(asked) == 1
     assert step is not None
     wanted = -((0.9 * soft + 0.05) * logits.log_softmax(dim=1)).sum(dim=1).mean()
     assert step["loss"] == pytest.approx(float(wanted))
-    assert (int(step["hits"]), step["pictures"]) == (1, 2)
+    assert (int(step["hits"]), step["images"]) == (1, 2)
     assert F.cross_entropy(logits, soft) != step["loss"]  # smoothing counts, too
 
 

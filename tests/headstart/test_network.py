@@ -41,9 +41,9 @@ def in_a_process(command: str, workdir: Path, server: str) -> subprocess.Complet
     [(0, "no answer from 127.0.0.1"), (1, "the run could not be opened"), (2, "the server stopped answering")],
 )
 def test_a_server_that_hangs_keeps_no_run_and_loses_no_data(
-    answers: int, reason: str, serve: Callable[[int], FakeWandb], workdir: Path, pictures: Path
+    answers: int, reason: str, serve: Callable[[int], FakeWandb], workdir: Path, images: Path
 ) -> None:
-    arguments = ["data=folder", f"data.root={pictures}", *TINY, "logger=wandb"]
+    arguments = ["data=folder", f"data.root={images}", *TINY, "logger=wandb"]
     server = serve(answers)
     done = in_a_process(f"{sys.executable} {ROOT}/train.py {' '.join(arguments)}", workdir, server.url)
     assert done.returncode == 0, done.stderr

@@ -19,13 +19,13 @@ from project.backbones.bundled import efficientnet_lite
 from project.backbones.timm import from_timm
 from project.backbones.torchvision import from_torchvision
 
-PICTURES = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
 
 
 @torch.no_grad()
 def features(backbone: Backbone) -> Tensor:
     side = backbone.preprocessing.crop
-    found = backbone.network(nn.functional.interpolate(PICTURES, (side, side)))
+    found = backbone.network(nn.functional.interpolate(IMAGES, (side, side)))
     assert found.shape == (2, backbone.num_features)
     return found
 
@@ -74,10 +74,10 @@ def test_transformers(library: str, huggingface_vit: Path, monkeypatch: pytest.M
 def test_blocks_are_normed_as_the_last_is(huggingface_vit: Path) -> None:
     backbone = huggingface(huggingface_vit)("blocks:2")
     network = backbone.network.network
-    pictures = nn.functional.interpolate(PICTURES, (32, 32))
-    states = network(pixel_values=pictures, output_hidden_states=True).hidden_states  # type: ignore[operator]
+    images = nn.functional.interpolate(IMAGES, (32, 32))
+    states = network(pixel_values=images, output_hidden_states=True).hidden_states  # type: ignore[operator]
     wanted = network.layernorm(states[-2])[:, 0]  # type: ignore[operator]
-    same(backbone.network(pictures)[:, :16], wanted)
+    same(backbone.network(images)[:, :16], wanted)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_more_blocks_than_there_are() -> None:
 
 def test_pooling_is_part_of_the_recipe() -> None:
     backbone = timm_vit("blocks:2")
-    again = instantiate(json.loads(json.dumps(backbone.recipe)))
-    assert (again.recipe, again.num_features) == (backbone.recipe, backbone.num_features)
+    again = instantiate(json.loads(json.dumps(backbone.spec)))
+    assert (again.spec, again.num_features) == (backbone.spec, backbone.num_features)
     assert again.digest == backbone.digest
 
 
@@ -136,7 +136,7 @@ def test_stages_and_folding_see_through_it() -> None:
     backbone = from_timm("test_resnet", None, pooling="gem")
     plain = find_stages(from_timm("test_resnet", None).network)
     assert [stage.name for stage in find_stages(backbone.network)] == [stage.name for stage in plain]
-    folded = fold_batchnorms(backbone.network, PICTURES)
+    folded = fold_batchnorms(backbone.network, IMAGES)
     assert folded is not backbone.network
     with torch.no_grad():
-        same(folded(PICTURES), backbone.network(PICTURES))
+        same(folded(IMAGES), backbone.network(IMAGES))

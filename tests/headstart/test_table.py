@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from headstart.images.splits import Splitting
-from headstart.images.table import PictureSet, Row, picture_set
-from project.data.folder import find_pictures
+from headstart.images.table import ImageTable, Row, image_table
+from project.data.folder import find_images
 
 SPLITS = ("train", "val", "test")
 
@@ -21,45 +21,45 @@ def patients(sizes: list[int], label: str) -> list[Row]:
     ]
 
 
-def paths(pictures: PictureSet, split: str) -> set[str]:
-    return {sample.path for sample in getattr(pictures, split)}
+def paths(table: ImageTable, split: str) -> set[str]:
+    return {sample.path for sample in getattr(table, split)}
 
 
-def counts(pictures: PictureSet, split: str) -> list[int]:
-    found = Counter(sample.label for sample in getattr(pictures, split))
-    return [found[label] for label in range(len(pictures.classes))]
+def counts(table: ImageTable, split: str) -> list[int]:
+    found = Counter(sample.label for sample in getattr(table, split))
+    return [found[label] for label in range(len(table.classes))]
 
 
-def groups_of(pictures: PictureSet, given: list[Row]) -> dict[str, set[str | None]]:
+def groups_of(table: ImageTable, given: list[Row]) -> dict[str, set[str | None]]:
     group = {row.path: row.group for row in given}
-    return {split: {group[path] for path in paths(pictures, split)} for split in SPLITS}
+    return {split: {group[path] for path in paths(table, split)} for split in SPLITS}
 
 
-def test_rows_without_a_split_are_training_pictures_and_given_splits_stay() -> None:
+def test_rows_without_a_split_are_training_images_and_given_splits_stay() -> None:
     given = [*rows(a=20, b=20), *rows("train", a=10, b=10), *rows("test", a=3, b=4)]
-    found = picture_set(given, Splitting(val_fraction=0.1), "labels.csv")
+    found = image_table(given, Splitting(val_fraction=0.1), "labels.csv")
     assert [counts(found, split) for split in SPLITS] == [[27, 27], [3, 3], [3, 4]]
     assert paths(found, "test") == {row.path for row in given if row.split == "test"}
 
 
 def test_labels_follow_the_classes_that_are_given() -> None:
-    found = picture_set(rows("train", a=2, b=1), Splitting(0, 0), "x", classes=["b", "a"])
+    found = image_table(rows("train", a=2, b=1), Splitting(0, 0), "x", classes=["b", "a"])
     assert (found.classes, counts(found, "train")) == (("b", "a"), [1, 2])
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "no pictures in labels.csv"),
+        ([], "no images in labels.csv"),
         (rows(a=3), r"only one class in labels.csv \('a'\)"),
         ([*rows(a=5, b=5), *rows("dev", a=1)], "a split 'dev': there are train, val, test"),
-        ([*rows(a=5, b=5), *rows("val", c=1)], "class 'c' exists in the val pictures of labels.csv, but not in train"),
-        (rows(a=5, b=2), "class 'b' has 2 pictures"),
+        ([*rows(a=5, b=5), *rows("val", c=1)], "class 'c' exists in the val images of labels.csv, but not in train"),
+        (rows(a=5, b=2), "class 'b' has 2 images"),
     ],
 )
 def test_mistakes_are_named(given: list[Row], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        picture_set(given, Splitting(), "labels.csv")
+        image_table(given, Splitting(), "labels.csv")
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_what_no_split_can_be_made_of(arguments: dict, message: str) -> None:
 
 @pytest.mark.parametrize("given", [rows(a=20, b=33), [*rows(a=20, b=33), *rows("val", a=4, b=3), *rows("test", a=5)]])
 def test_folds_partition_what_is_not_test_and_are_stratified(given: list[Row]) -> None:
-    plain = picture_set(given, Splitting(seed=3), "x")
-    runs = [picture_set(given, Splitting(seed=3, folds=4, fold=fold), "x") for fold in range(4)]
+    plain = image_table(given, Splitting(seed=3), "x")
+    runs = [image_table(given, Splitting(seed=3, folds=4, fold=fold), "x") for fold in range(4)]
     everything = paths(plain, "train") | paths(plain, "val")
     assert {run.test for run in runs} == {plain.test}  # the same as without folds
     for run in runs:
@@ -92,14 +92,14 @@ def test_folds_partition_what_is_not_test_and_are_stratified(given: list[Row]) -
     for label in (0, 1):
         sizes = [counts(run, "val")[label] for run in runs]
         assert max(sizes) - min(sizes) <= 1
-    other = picture_set(given, Splitting(seed=4, folds=4, fold=0), "x")
+    other = image_table(given, Splitting(seed=4, folds=4, fold=0), "x")
     assert paths(other, "val") != paths(runs[0], "val")
 
 
-def test_a_class_needs_a_picture_for_every_fold_but_an_evaluation_needs_none() -> None:
-    with pytest.raises(ValueError, match=r"class 'b' has 3 pictures for data\.folds=4: take fewer"):
-        picture_set(rows("train", a=20, b=3), Splitting(0, 0, folds=4, fold=0), "x")
-    everything = picture_set(rows(a=2, b=3), Splitting(0, 1, folds=4, fold=0), "x")
+def test_a_class_needs_a_image_for_every_fold_but_an_evaluation_needs_none() -> None:
+    with pytest.raises(ValueError, match=r"class 'b' has 3 images for data\.folds=4: take fewer"):
+        image_table(rows("train", a=20, b=3), Splitting(0, 0, folds=4, fold=0), "x")
+    everything = image_table(rows(a=2, b=3), Splitting(0, 1, folds=4, fold=0), "x")
     assert (len(everything.train), len(everything.val), len(everything.test)) == (0, 0, 5)
 
 
@@ -107,25 +107,25 @@ def test_a_class_needs_a_picture_for_every_fold_but_an_evaluation_needs_none() -
 def test_groups_stay_whole_and_classes_keep_their_shares(folds: int | None) -> None:
     given = patients([5, 4, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1] * 4, "a") + patients([2] * 30, "b")
     fold = None if folds is None else 2
-    found = picture_set(given, Splitting(0.2, 0.2, seed=1, folds=folds, fold=fold), "x")
+    found = image_table(given, Splitting(0.2, 0.2, seed=1, folds=folds, fold=fold), "x")
     where = groups_of(found, given)
     assert not where["train"] & where["val"]
     assert not where["test"] & (where["train"] | where["val"])
     shares = {"train": 0.64, "val": 0.16, "test": 0.2} if folds else {"train": 0.6, "val": 0.2, "test": 0.2}
     for split, share in shares.items():
         assert counts(found, split) == pytest.approx([100 * share, 60 * share], abs=3)
-    other = picture_set(given, Splitting(0.2, 0.2, seed=2, folds=folds, fold=fold), "x")
+    other = image_table(given, Splitting(0.2, 0.2, seed=2, folds=folds, fold=fold), "x")
     assert groups_of(other, given)["val"] != where["val"]
 
 
 def test_few_groups_are_enough_for_one_in_every_split() -> None:
     given = patients([10, 5, 1], "a") + patients([4, 4, 4], "b")
-    found = picture_set(given, Splitting(0.1, 0.2), "x")
+    found = image_table(given, Splitting(0.1, 0.2), "x")
     assert [len(groups) for groups in groups_of(found, given).values()] == [2, 2, 2]
     with pytest.raises(ValueError, match=r"class 'a' has too few groups \(data.group\): none is left for"):
-        picture_set(patients([3, 3], "a") + patients([3, 3], "b"), Splitting(0.1, 0.2), "x")
+        image_table(patients([3, 3], "a") + patients([3, 3], "b"), Splitting(0.1, 0.2), "x")
     with pytest.raises(ValueError, match=r"class 'b' has too few groups \(data.group\) for data.folds=2"):
-        picture_set(patients([3, 3], "a") + patients([3], "b"), Splitting(0, 0, folds=2, fold=0), "x")
+        image_table(patients([3, 3], "a") + patients([3], "b"), Splitting(0, 0, folds=2, fold=0), "x")
 
 
 def test_groups_come_from_paths_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -133,22 +133,22 @@ def test_groups_come_from_paths_too(tmp_path: Path, caplog: pytest.LogCaptureFix
         (tmp_path / label).mkdir()
         for i in range(60):
             (tmp_path / label / f"shirt{i // 3:02}-{i % 3}.jpg").touch()
-    found = find_pictures(tmp_path, group=r"(shirt\d+)-")  # of both classes
+    found = find_images(tmp_path, group=r"(shirt\d+)-")  # of both classes
     shirts = [{Path(path).name.split("-")[0] for path in paths(found, split)} for split in SPLITS]
     assert [len(names) for names in shirts] == [14, 2, 4]
     assert len(set.union(*shirts)) == 20
     assert not caplog.records
-    find_pictures(tmp_path, group=r"shirt1\d")
+    find_images(tmp_path, group=r"shirt1\d")
     assert "is not found in 60 paths, which stand alone" in caplog.text
     with pytest.raises(ValueError, match=r"data\.group='hat' is found in no path"):
-        find_pictures(tmp_path, group="hat")
+        find_images(tmp_path, group="hat")
 
 
 def test_groups_that_given_splits_tear_apart_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     given = patients([2] * 10, "a") + patients([2] * 10, "b")
     torn = [*given, Row("1.jpg", "a", "test", "a0"), Row("2.jpg", "b", "test", "b3"), Row("3.jpg", "b", "test", "new")]
     with caplog.at_level(logging.WARNING):
-        picture_set(given, Splitting(), "labels.csv")
+        image_table(given, Splitting(), "labels.csv")
         assert not caplog.records
-        picture_set(torn, Splitting(), "labels.csv")
+        image_table(torn, Splitting(), "labels.csv")
     assert "2 groups of labels.csv are torn apart by its splits" in caplog.text

@@ -9,7 +9,7 @@ from headstart.resume.trusted import read_plainly, refuse_strangers_code
 SOURCE = Path("run/.hydra/overrides.yaml")
 
 HARMLESS = [
-    "data=folder", "data.root='/my pictures/a (copy), [2]'", 'data.root="/it\'s here"', "logger=[csv,wandb]",
+    "data=folder", "data.root='/my images/a (copy), [2]'", 'data.root="/it\'s here"', "logger=[csv,wandb]",
     "logger=[]", "head=linear,mlp", "head=glob(*)", "seed=range(1,4)", "model.lr=choice(0.1,0.2)", "experiment=null",
     "debug=limit", "model.scheduler=null", "~model.scheduler.warmup", "~logger", "+trainer.x=1",
     "++trainer.x={a:[1,2]}",

@@ -52,7 +52,7 @@ def test_every_form_is_read(name: str, state: State, tmp_path: Path) -> None:
     write(FORMS[name](state), tmp_path / name)
     backbone = resnet18(tmp_path / name)
     assert_loaded(backbone, state)
-    assert backbone.recipe["weights"] == str(tmp_path / name)
+    assert backbone.spec["weights"] == str(tmp_path / name)
     assert backbone.preprocessing == from_torchvision("resnet18", None).preprocessing
 
 
@@ -113,7 +113,7 @@ def test_other_libraries(huggingface_vit: Path, tmp_path: Path) -> None:
 def test_the_recipe_names_the_file_and_the_digest_notices_another(state: State, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "mine.pth")
     backbone = resnet18(tmp_path / "mine.pth")
-    assert instantiate(backbone.recipe).digest == backbone.digest
+    assert instantiate(backbone.spec).digest == backbone.digest
     state = state | {"bn1.bias": torch.full((64,), 3.0)}
     torch.save(state, tmp_path / "mine.pth")
-    assert instantiate(backbone.recipe).digest != backbone.digest
+    assert instantiate(backbone.spec).digest != backbone.digest

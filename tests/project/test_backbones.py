@@ -58,8 +58,8 @@ def test_config_names_every_argument_and_builds(path: Path, huggingface_vit: Pat
     with torch.device("meta"):
         backbone = instantiate(config)
     side = backbone.preprocessing.crop
-    pictures = torch.empty(2, 3, side, side, device="meta")
-    assert backbone.network(pictures).shape == (2, backbone.num_features)
+    images = torch.empty(2, 3, side, side, device="meta")
+    assert backbone.network(images).shape == (2, backbone.num_features)
 
 
 def test_digest_depends_on_every_parameter_and_buffer() -> None:
@@ -85,10 +85,10 @@ def test_random_weights_come_from_the_seed_alone(build) -> None:
 @pytest.mark.parametrize("build", RANDOM.values(), ids=RANDOM)
 def test_recipe_is_plain_and_rebuilds_the_backbone(build) -> None:
     backbone = build(seed=3)
-    recipe = json.loads(json.dumps(backbone.recipe))
-    again = instantiate(recipe)
+    spec = json.loads(json.dumps(backbone.spec))
+    again = instantiate(spec)
     assert again.digest == backbone.digest
-    assert (again.recipe, again.preprocessing) == (backbone.recipe, backbone.preprocessing)
+    assert (again.spec, again.preprocessing) == (backbone.spec, backbone.preprocessing)
 
 
 @pytest.mark.parametrize("build", RANDOM.values(), ids=RANDOM)

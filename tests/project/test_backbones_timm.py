@@ -59,7 +59,7 @@ def test_encoders_without_features_are_refused() -> None:
         from_timm("gemma4_vit_167m_enc", weights=None)
 
 
-def test_padded_pictures_are_refused() -> None:
+def test_padded_images_are_refused() -> None:
     with pytest.raises(ValueError, match="'border'"):
         from_timm("deepseek_vit_412m", weights=None)
 

@@ -53,7 +53,7 @@ def test_weights_on_disk_are_loaded_without_the_hub(place: str, by_hand: Path) -
     loaded = backbone.network.state_dict()
     assert set(weights) - set(loaded) == {"head.weight", "head.bias"}
     assert all(torch.equal(value, weights[key]) for key, value in loaded.items())
-    assert backbone.recipe["name"] == NAME
+    assert backbone.spec["name"] == NAME
 
 
 def test_position_embeddings_are_resampled(by_hand: Path) -> None:

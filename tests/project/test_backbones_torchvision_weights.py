@@ -55,7 +55,7 @@ def test_downloaded_weights_are_loaded(cache: Path, name: str, dropped: tuple[st
     weights = put_weights(cache, name, **options)
     backbone = from_torchvision(name)
     assert_holds(backbone, weights, dropped)
-    assert backbone.recipe["weights"] == "IMAGENET1K_V1"
+    assert backbone.spec["weights"] == "IMAGENET1K_V1"
 
 
 def test_pretrained_and_random_networks_are_the_same(cache: Path) -> None:

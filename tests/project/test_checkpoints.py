@@ -40,8 +40,8 @@ def edit(path: Path, **changes: object) -> None:
 
 def test_the_path_alone_brings_the_model_back(model: Classifier, path: Path) -> None:
     loaded = Classifier.load_from_checkpoint(path)
-    pictures = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
-    assert torch.equal(loaded(pictures), model.eval()(pictures))
+    images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    assert torch.equal(loaded(images), model.eval()(images))
     assert loaded.classes == CLASSES
     assert loaded.preprocessing == model.preprocessing
     assert (loaded.lr, loaded.label_smoothing) == (0.5, 0.1)
@@ -59,8 +59,8 @@ def test_the_backbone_is_named_not_stored(model: Classifier, path: Path) -> None
 
 
 def test_other_backbone_weights_are_an_error(path: Path) -> None:
-    recipe = torch.load(path, weights_only=True)["hyper_parameters"]["backbone"]
-    edit(path, backbone=recipe | {"seed": 8})
+    spec = torch.load(path, weights_only=True)["hyper_parameters"]["backbone"]
+    edit(path, backbone=spec | {"seed": 8})
     with pytest.raises(ValueError, match="was trained on other backbone weights"):
         Classifier.load_from_checkpoint(path)
 
@@ -81,7 +81,7 @@ def test_a_head_that_lacks_a_weight_is_an_error(path: Path) -> None:
         ("head", "torch.os.system"),
         ("head", "headstart.nothing"),
         ("head", "project.reporting.results.subprocess.run"),
-        ("head", "headstart.recipes.importlib"),
+        ("head", "headstart.specs.importlib"),
         ("backbone", "torch.hub.load"),
         ("backbone", "headstart.loading.urlparse"),
         ("optimizer", "torch.load"),

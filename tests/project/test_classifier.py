@@ -28,7 +28,7 @@ def model(backbone: Backbone) -> Classifier:
     return Classifier(backbone, heads.linear, CLASSES)
 
 
-def some_pictures(count: int, seed: int = 0) -> Tensor:
+def some_images(count: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (count, 3, 64, 64), dtype=torch.uint8, generator=generator)
 
@@ -39,10 +39,10 @@ def copies(model: Classifier) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("head", [heads.linear, partial(heads.mlp, hidden=16), partial(heads.linear, norm="batch")])
 def test_a_fit_leaves_every_bit_of_the_backbone(
-    backbone: Backbone, head: Callable, pictures: Path, tmp_path: Path
+    backbone: Backbone, head: Callable, images: Path, tmp_path: Path
 ) -> None:
     quiet()
-    data = folder(pictures, num_workers=0, batch_size=8, passed_dir=tmp_path / "passed")
+    data = folder(images, num_workers=0, batch_size=8, checked_dir=tmp_path / "passed")
     data.setup()
     data.preprocessing = backbone.preprocessing
     model = Classifier(backbone, head, data.classes, lr=0.1)
@@ -69,13 +69,13 @@ def test_eval_mode_survives_train(model: Classifier) -> None:
 
 
 def test_no_gradient_and_no_graph(model: Classifier) -> None:
-    features = model.train().features(some_pictures(2))
+    features = model.train().features(some_images(2))
     assert not features.requires_grad
     assert features.grad_fn is None
     model.backbone.requires_grad_(True)  # whatever somebody does to it
-    assert model.features(some_pictures(2)).grad_fn is None
+    assert model.features(some_images(2)).grad_fn is None
     model.backbone.requires_grad_(False)
-    model(some_pictures(2)).sum().backward()
+    model(some_images(2)).sum().backward()
     assert all(parameter.grad is None for parameter in model.backbone.parameters())
     assert all(parameter.grad is not None for parameter in model.head.parameters())
 
@@ -89,7 +89,7 @@ def test_the_optimizer_holds_the_head_and_nothing_else(model: Classifier) -> Non
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_features_do_not_depend_on_batch_mates(model: Classifier, precision: torch.dtype) -> None:
-    alone, mates, others = some_pictures(1, seed=1), some_pictures(3, seed=2), some_pictures(3, seed=3)
+    alone, mates, others = some_images(1, seed=1), some_images(3, seed=2), some_images(3, seed=3)
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         first, second = (model.train().features(torch.cat([alone, rest])) for rest in (mates, others))
     assert torch.equal(first[0], second[0])
@@ -98,16 +98,16 @@ def test_features_do_not_depend_on_batch_mates(model: Classifier, precision: tor
 
 def test_the_head_keeps_full_precision(model: Classifier) -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        assert model(some_pictures(2)).dtype == torch.float32
+        assert model(some_images(2)).dtype == torch.float32
 
 
-def test_uint8_pictures_are_normalised_in_the_model() -> None:
+def test_uint8_images_are_normalised_in_the_model() -> None:
     model = Classifier(efficientnet_lite(), heads.linear, CLASSES)
-    pictures = some_pictures(2)
+    images = some_images(2)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (model.preprocessing.mean, model.preprocessing.std))
     with torch.no_grad():
-        wanted = model.backbone((pictures / 255 - mean) / std)
-    assert torch.allclose(model.features(pictures), wanted, atol=1e-3)
+        wanted = model.backbone((images / 255 - mean) / std)
+    assert torch.allclose(model.features(images), wanted, atol=1e-3)
 
 
 @pytest.mark.parametrize(("key", "value"), [("lr", "abc"), ("lr", -1), ("weight_decay", -1)])

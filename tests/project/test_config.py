@@ -54,8 +54,8 @@ def test_data(name: str) -> None:
 def test_augment(name: str) -> None:
     augment = instantiate(composed(f"augment={name}").augment)
     assert isinstance(augment, Augment)
-    picture = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    assert augment.policy is None or augment.policy(picture).shape == picture.shape
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    assert augment.policy is None or augment.policy(image).shape == image.shape
 
 
 @pytest.mark.parametrize("name", chosen("backbone"))
@@ -134,4 +134,4 @@ def test_every_target_is_headstarts_or_of_a_library_we_name() -> None:
     nodes = [OmegaConf.to_container(OmegaConf.load((CONF / path).with_suffix(".yaml"))) for path in FILES]
     found = {target for node in nodes for target in targets(node)}
     assert len(found) >= 15
-    assert {target.split(".")[0] for target in found} == {"headstart", "lightning", "torch", "torchvision"}
+    assert {target.split(".")[0] for target in found} == {"project", "headstart", "lightning", "torch", "torchvision"}

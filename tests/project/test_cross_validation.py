@@ -33,12 +33,12 @@ def test_means_are_over_the_jobs_that_differ_in_the_fold_alone() -> None:
 
 
 def validated_on(run_dir: Path) -> set[str]:
-    """The pictures that a run of train.py was validated on, by its own config."""
+    """The images that a run of train.py was validated on, by its own config."""
     overrides = (run_dir / ".hydra" / "overrides.yaml").read_text().replace("- ", "").splitlines()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         data = instantiate(compose("train", [*overrides, "run_dir=x", "sweep_dir=y"]).data)
     data.setup()
-    return {sample.path for sample in data.pictures.val}
+    return {sample.path for sample in data.table.val}
 
 
 def test_a_sweep_over_folds_computes_features_once_and_ends_with_mean_and_deviation(train, capsys) -> None:
@@ -49,7 +49,7 @@ def test_a_sweep_over_folds_computes_features_once_and_ends_with_mean_and_deviat
     assert row["mean"] == pytest.approx(sum(scores) / 2)
     assert row["std"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
     assert f"{row['mean']:.4f} │ {row['std']:.4f}" in capsys.readouterr().out
-    assert "80 pictures in data/features, 0 of them computed now" in (second / "train.log").read_text()
+    assert "80 images in data/features, 0 of them computed now" in (second / "train.log").read_text()
     folds = [validated_on(first), validated_on(second)]
     assert [len(fold) for fold in folds] == [30, 30]
     assert not folds[0] & folds[1]

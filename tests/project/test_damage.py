@@ -144,17 +144,17 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(
 
 
 class Hungry(nn.Module):
-    """Takes 40 MB of memory for every picture."""
+    """Takes 40 MB of memory for every image."""
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return torch.ones(len(pictures), 10_000_000).mean(dim=1, keepdim=True) + pictures.mean(dim=(1, 2, 3))[:, None]
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.ones(len(images), 10_000_000).mean(dim=1, keepdim=True) + images.mean(dim=(1, 2, 3))[:, None]
 
 
 def features_within(megabytes: int, connection: Any) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
-    pictures, one = torch.arange(16, dtype=torch.uint8).view(16, 1, 1, 1).repeat(1, 3, 8, 8), torch.ones(1, 3, 1, 1)
-    features = forward.compute_features(Hungry(), pictures, one, one)
+    images, one = torch.arange(16, dtype=torch.uint8).view(16, 1, 1, 1).repeat(1, 3, 8, 8), torch.ones(1, 3, 1, 1)
+    features = forward.compute_features(Hungry(), images, one, one)
     connection.send((features.flatten().tolist(), set(forward._that_fit.values())))
 
 
@@ -174,16 +174,16 @@ def test_what_is_too_much_for_the_memory_goes_in_parts(megabytes: int, fits: lis
 @pytest.mark.parametrize("kind", [MemoryError, torch.OutOfMemoryError])
 def test_a_sixteenth_is_the_least_that_is_tried(kind: type[Exception]) -> None:
     class Full(nn.Module):
-        def forward(self, pictures: Tensor) -> Tensor:
-            tried.append(len(pictures))
+        def forward(self, images: Tensor) -> Tensor:
+            tried.append(len(images))
             raise kind
 
     tried: list[int] = []
-    pictures, one = torch.zeros(64, 3, 8, 8, dtype=torch.uint8), torch.ones(1, 3, 1, 1)
+    images, one = torch.zeros(64, 3, 8, 8, dtype=torch.uint8), torch.ones(1, 3, 1, 1)
     with pytest.raises(
-        ValueError, match=r"the memory of cpu is too small for 4 pictures at once: lower data\.batch_size"
+        ValueError, match=r"the memory of cpu is too small for 4 images at once: lower data\.batch_size"
     ):
-        forward.compute_features(Full(), pictures, one, one)
+        forward.compute_features(Full(), images, one, one)
     assert tried == [64, 32, 16, 8, 4]
 
 

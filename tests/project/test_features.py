@@ -19,26 +19,26 @@ import torch
 from runs import ROOT, TINY, Train, results
 
 from headstart.features.file import read_features
-from headstart.features.metadata import read_facts
+from headstart.features.metadata import read_metadata
 
-COMPUTED = re.compile(r"^features: .* pictures in .*, (\d+) of them computed now", flags=re.MULTILINE)
+COMPUTED = re.compile(r"^features: .* images in .*, (\d+) of them computed now", flags=re.MULTILINE)
 
 
 def computed(text: str) -> list[int]:
-    """How many pictures' features the runs computed that printed `text`."""
+    """How many images' features the runs computed that printed `text`."""
     return [int(number) for number in COMPUTED.findall(text)]
 
 
-def command(pictures: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), "data=folder", f"data.root={pictures}", *TINY, *overrides]
+def command(images: Path, *overrides: str) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), "data=folder", f"data.root={images}", *TINY, *overrides]
 
 
 def files(folder: str | Path = "data/features") -> list[Path]:
     return sorted(Path(folder).glob("*.safetensors"))
 
 
-def copy_of(pictures: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(pictures, folder / "copy"))
+def copy_of(images: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(images, folder / "copy"))
 
 
 def test_a_second_run_computes_nothing_and_comes_to_the_same(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +47,7 @@ def test_a_second_run_computes_nothing_and_comes_to_the_same(train: Train, capsy
     assert computed(capsys.readouterr().out) == [80, 0, 0]
     first, second, _ = (Path(f"logs/runs/{number}/metrics.csv").read_text() for number in range(3))
     assert first == second
-    assert {(read_facts(path)["pictures"], read_features(path).shape[1]) for path in files()} == {
+    assert {(read_metadata(path)["images"], read_features(path).shape[1]) for path in files()} == {
         (40, 1024),
         (20, 1024),
     }
@@ -62,7 +62,7 @@ def test_a_sweep_shares_one_pass(train: Train, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        ("picture", 20),
+        ("image", 20),
         ("backbone.seed=1", 80),
         ("trainer.precision=bf16-mixed", 80),
         ("data.num_workers=1", 0),
@@ -71,13 +71,13 @@ def test_a_sweep_shares_one_pass(train: Train, capsys: pytest.CaptureFixture[str
     ],
 )
 def test_what_changes_is_computed_again_and_nothing_else(
-    train: Train, pictures: Path, tmp_path: Path, change: str, again: int, capsys: pytest.CaptureFixture[str]
+    train: Train, images: Path, tmp_path: Path, change: str, again: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = f"data.root={copy_of(pictures, tmp_path)}"
+    root = f"data.root={copy_of(images, tmp_path)}"
     train(root, "trainer.precision=32-true", "trainer.max_epochs=1")
     before = {path: read_features(path).clone() for path in files()}
     overrides = [change]
-    if change == "picture":
+    if change == "image":
         overrides = []
         one, other = sorted((tmp_path / "copy" / "val").glob("*/*.jpg"))[:2]
         one.write_bytes(other.read_bytes())
@@ -116,21 +116,21 @@ def test_in_bf16_cached_and_live_runs_come_to_the_same_within_its_noise(train: T
     )
     assert [live[f"{split}/accuracy"] for split in ("val", "test")] == pytest.approx(
         [cached[f"{split}/accuracy"] for split in ("val", "test")],
-        abs=0.11,  # two of 20 pictures
+        abs=0.11,  # two of 20 images
     )
 
 
-def test_features_are_those_of_the_pictures_in_the_tables_order(train: Train, pictures: Path) -> None:
+def test_features_are_those_of_the_images_in_the_tables_order(train: Train, images: Path) -> None:
     from headstart.forward import compute_features
-    from headstart.images.dataset import PictureDataset
+    from headstart.images.dataset import ImageDataset
     from project.backbones.torchvision import from_torchvision
-    from project.data.folder import find_pictures
+    from project.data.folder import find_images
 
     train("trainer.precision=32-true", "trainer.max_epochs=1")
-    (path,) = [path for path in files() if read_facts(path)["pictures"] == 40]
+    (path,) = [path for path in files() if read_metadata(path)["images"] == 40]
     backbone = from_torchvision("mobilenet_v3_small", weights=None)
-    dataset = PictureDataset(find_pictures(pictures).train, backbone.preprocessing)
-    batch = torch.stack([picture for picture, _ in dataset.__getitems__([0, 17, 39])])
+    dataset = ImageDataset(find_images(images).train, backbone.preprocessing)
+    batch = torch.stack([image for image, _ in dataset.__getitems__([0, 17, 39])])
     mean, std = (torch.tensor(getattr(backbone.preprocessing, name)).view(1, 3, 1, 1) * 255 for name in ("mean", "std"))
     wanted = compute_features(backbone.network.eval(), batch, mean, std)
     assert torch.allclose(read_features(path)[[0, 17, 39]], wanted, atol=1e-4 * float(wanted.abs().max()))
@@ -140,7 +140,9 @@ def test_views_are_computed_once_and_taken_in_turns(train: Train, capsys: pytest
     for views in (1, 3, 3):
         train(f"features.views={views}", "solver=adamw", f"hydra.run.dir=logs/runs/{len(files())}")
     assert computed(capsys.readouterr().out) == [80, 2 * 40, 0]
-    views = {read_facts(path)["view"]: read_features(path) for path in files() if read_facts(path)["pictures"] == 40}
+    views = {
+        read_metadata(path)["view"]: read_features(path) for path in files() if read_metadata(path)["images"] == 40
+    }
     assert set(views) == {0, 1, 2}
     assert not torch.equal(views[1], views[2])
     train("features.views=3", "hydra.run.dir=logs/runs/whole")  # lbfgs takes all views at once
@@ -162,10 +164,10 @@ def test_a_damaged_file_is_named(train: Train) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_leaves_a_whole_cache_or_none(cli, pictures: Path, workdir: Path) -> None:
+def test_killed_in_the_middle_it_leaves_a_whole_cache_or_none(cli, images: Path, workdir: Path) -> None:
     folder = workdir / "data/features"
     for _ in range(2):  # the second run also takes over the dead one's lock
-        process = subprocess.Popen(command(pictures), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=workdir)
+        process = subprocess.Popen(command(images), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=workdir)
         deadline = time.monotonic() + 120
         while not list(folder.glob("*.part")) and time.monotonic() < deadline:
             time.sleep(0.002)
@@ -175,7 +177,7 @@ def test_killed_in_the_middle_it_leaves_a_whole_cache_or_none(cli, pictures: Pat
         assert list(folder.glob("*.part"))
     whole = files(folder)
     assert all(read_features(path).abs().sum(dim=1).all() for path in whole)
-    done = cli("train.py", *command(pictures)[2:])
+    done = cli("train.py", *command(images)[2:])
     assert done.returncode == 0, done.stderr
     assert computed(done.stdout) == [80 - sum(len(read_features(path)) for path in whole)]
     assert not list(folder.glob("*.part"))
@@ -183,10 +185,10 @@ def test_killed_in_the_middle_it_leaves_a_whole_cache_or_none(cli, pictures: Pat
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_compute_once(pictures: Path, workdir: Path) -> None:
+def test_two_runs_at_once_compute_once(images: Path, workdir: Path) -> None:
     processes = [
         subprocess.Popen(
-            command(pictures, f"hydra.run.dir=logs/runs/{number}"), stdout=subprocess.PIPE, text=True, cwd=workdir
+            command(images, f"hydra.run.dir=logs/runs/{number}"), stdout=subprocess.PIPE, text=True, cwd=workdir
         )
         for number in range(2)
     ]
@@ -198,13 +200,13 @@ def test_two_runs_at_once_compute_once(pictures: Path, workdir: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_the_live_road(pictures: Path, workdir: Path) -> None:
-    def limit() -> None:  # the features of 40 pictures take 164 kB, all else of a run less than 80
+def test_a_full_disk_is_one_line_and_the_live_road(images: Path, workdir: Path) -> None:
+    def limit() -> None:  # the features of 40 images take 164 kB, all else of a run less than 80
         resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
 
     overrides = ["logger=none", "trainer.max_epochs=1"]
     done = subprocess.run(
-        command(pictures, *overrides), capture_output=True, text=True, cwd=workdir, preexec_fn=limit, timeout=300
+        command(images, *overrides), capture_output=True, text=True, cwd=workdir, preexec_fn=limit, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert "features can't be kept in data/features (File too large): every epoch computes them anew" in done.stdout
@@ -212,7 +214,7 @@ def test_a_full_disk_is_one_line_and_the_live_road(pictures: Path, workdir: Path
     (run_dir,) = workdir.glob("logs/runs/*")
     live = results(run_dir)["metrics"]
     assert not list((workdir / "data/features").glob("*.part"))
-    done = subprocess.run(command(pictures, *overrides, "hydra.run.dir=free"), capture_output=True, cwd=workdir)
+    done = subprocess.run(command(images, *overrides, "hydra.run.dir=free"), capture_output=True, cwd=workdir)
     assert results(workdir / "free")["metrics"] == pytest.approx(live, rel=1e-3, abs=1e-3)
 
 
@@ -243,7 +245,7 @@ def test_a_compiled_network_finds_the_same_features(
     for worth_it in (1000, 1):
         monkeypatch.setattr("headstart.features.compute.WORTH_IT", worth_it)
         train("trainer.precision=32-true", "data.batch_size=16", "trainer.max_epochs=1")
-        (path,) = [path for path in files() if read_facts(path)["pictures"] == 40]
+        (path,) = [path for path in files() if read_metadata(path)["images"] == 40]
         found.append(read_features(path).clone())
         shutil.rmtree("data/features")
     assert ("features: compiled in" in capsys.readouterr().out) == bool(shutil.which("g++"))
@@ -253,7 +255,7 @@ def test_a_compiled_network_finds_the_same_features(
 def test_what_cannot_be_compiled_is_taken_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
     from headstart.features.compiling import Compiled
 
-    def refuse(_pictures: torch.Tensor) -> None:
+    def refuse(_images: torch.Tensor) -> None:
         raise RuntimeError("no compiler")
 
     network = torch.nn.Linear(3, 2)

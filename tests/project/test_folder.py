@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from project.data.folder import find_pictures
+from project.data.folder import find_images
 
 
 def touch(*paths: Path) -> None:
@@ -23,7 +23,7 @@ def names(samples: tuple) -> set[str]:
 def test_split_folders_are_used_as_they_are(tmp_path: Path, val: str) -> None:
     for split, count in (("train", 5), (val, 2), ("test", 3)):
         fill(tmp_path / split, count, "dog", "cat")
-    found = find_pictures(tmp_path)
+    found = find_images(tmp_path)
     assert found.classes == ("cat", "dog")
     assert [len(found.train), len(found.val), len(found.test)] == [10, 4, 6]
     assert all(val in Path(sample.path).parts for sample in found.val)
@@ -33,7 +33,7 @@ def test_split_folders_are_used_as_they_are(tmp_path: Path, val: str) -> None:
 def test_without_split_folders_the_split_is_seeded_stratified_and_whole(tmp_path: Path) -> None:
     fill(tmp_path, 50, "a")
     fill(tmp_path, 20, "b")
-    found = find_pictures(tmp_path, val_fraction=0.1, test_fraction=0.2, seed=1)
+    found = find_images(tmp_path, val_fraction=0.1, test_fraction=0.2, seed=1)
     counts = {
         split: [sum(s.label == label for s in getattr(found, split)) for label in (0, 1)]
         for split in ("train", "val", "test")
@@ -41,22 +41,22 @@ def test_without_split_folders_the_split_is_seeded_stratified_and_whole(tmp_path
     assert counts == {"train": [35, 14], "val": [5, 2], "test": [10, 4]}
     paths = [s.path for s in (*found.train, *found.val, *found.test)]
     assert len(set(paths)) == 70
-    assert find_pictures(tmp_path, 0.1, 0.2, seed=1) == found
-    assert find_pictures(tmp_path, 0.1, 0.2, seed=2).test != found.test
+    assert find_images(tmp_path, 0.1, 0.2, seed=1) == found
+    assert find_images(tmp_path, 0.1, 0.2, seed=2).test != found.test
 
 
-def test_new_pictures_in_one_class_leave_the_split_of_the_others(tmp_path: Path) -> None:
+def test_new_images_in_one_class_leave_the_split_of_the_others(tmp_path: Path) -> None:
     fill(tmp_path, 20, "a", "b")
-    before = find_pictures(tmp_path)
+    before = find_images(tmp_path)
     fill(tmp_path, 30, "a")
-    after = find_pictures(tmp_path)
+    after = find_images(tmp_path)
     assert [s for s in before.test if s.label == 1] == [s for s in after.test if s.label == 1]
 
 
 def test_a_missing_split_is_cut_from_train_never_from_the_others(tmp_path: Path) -> None:
     fill(tmp_path / "train", 20, "a", "b")
     fill(tmp_path / "test", 5, "a", "b")
-    found = find_pictures(tmp_path, val_fraction=0.1)
+    found = find_images(tmp_path, val_fraction=0.1)
     assert [len(found.train), len(found.val), len(found.test)] == [36, 4, 10]
     assert all("train" in Path(sample.path).parts for sample in found.val)
 
@@ -71,7 +71,7 @@ def test_nested_folders_any_ending_and_strangers(tmp_path: Path) -> None:
         tmp_path / "a" / "._000.jpg",
     )
     touch(tmp_path / "__MACOSX" / "a" / "000.jpg", tmp_path / ".cache" / "000.jpg")
-    found = find_pictures(tmp_path)
+    found = find_images(tmp_path)
     everything = names((*found.train, *found.val, *found.test))
     assert found.classes == ("a", "b")
     assert {"X.JPEG", "y.TiFf", "z.webp"} <= everything
@@ -81,12 +81,12 @@ def test_nested_folders_any_ending_and_strangers(tmp_path: Path) -> None:
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     fill(tmp_path, 5, "bus", "train", "car")
-    assert find_pictures(tmp_path).classes == ("bus", "car", "train")
+    assert find_images(tmp_path).classes == ("bus", "car", "train")
 
 
 def test_everything_can_be_test(tmp_path: Path) -> None:
     fill(tmp_path, 3, "a", "b")
-    found = find_pictures(tmp_path, val_fraction=0, test_fraction=1)
+    found = find_images(tmp_path, val_fraction=0, test_fraction=1)
     assert [len(found.train), len(found.val), len(found.test)] == [0, 0, 6]
 
 
@@ -94,7 +94,7 @@ def no_folder(root: Path) -> Path:
     return root / "nowhere"
 
 
-def no_pictures(root: Path) -> Path:
+def no_images(root: Path) -> Path:
     touch(root / "a" / "notes.txt", root / "b" / "notes.txt")
     return root
 
@@ -132,21 +132,21 @@ def two_validations(root: Path) -> Path:
     ("make", "message"),
     [
         (no_folder, "there is no folder"),
-        (no_pictures, "no pictures in"),
+        (no_images, "no images in"),
         (one_class, "only one class"),
-        (empty_class, "class 'c' has no training picture"),
-        (only_in_test, "class 'c' exists in the test pictures"),
-        (too_few, "class 'b' has 2 pictures, and a split into train and val and test needs 3"),
-        (two_validations, "are both val pictures"),
+        (empty_class, "class 'c' has no training image"),
+        (only_in_test, "class 'c' exists in the test images"),
+        (too_few, "class 'b' has 2 images, and a split into train and val and test needs 3"),
+        (two_validations, "are both val images"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, make, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        find_pictures(make(tmp_path))
+        find_images(make(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_fractions_must_be_shares(tmp_path: Path) -> None:
     fill(tmp_path, 5, "a", "b")
     with pytest.raises(ValueError, match="must be shares of 1"):
-        find_pictures(tmp_path, val_fraction=0.6, test_fraction=0.6)
+        find_images(tmp_path, val_fraction=0.6, test_fraction=0.6)

@@ -16,9 +16,9 @@ from runs import ROOT, TINY, Train, assert_equal, go_on, outcome, results, signa
 LONG = ["trainer.max_epochs=100000", "patience=100000", "logger=none", "hydra.run.dir=run", "solver=adamw"]
 
 
-def start(pictures: Path, workdir: Path, *overrides: str) -> subprocess.Popen[str]:
+def start(images: Path, workdir: Path, *overrides: str) -> subprocess.Popen[str]:
     """Start the real train.py in a process of its own."""
-    command = [sys.executable, str(ROOT / "train.py"), "data=folder", f"data.root={pictures}", *TINY, *overrides]
+    command = [sys.executable, str(ROOT / "train.py"), "data=folder", f"data.root={images}", *TINY, *overrides]
     return subprocess.Popen(command, cwd=workdir, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -36,9 +36,9 @@ def left_by(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(pictures: Path, workdir: Path, name: str) -> None:
+def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(images: Path, workdir: Path, name: str) -> None:
     signum = getattr(signal, name)
-    process = start(pictures, workdir, *LONG)
+    process = start(images, workdir, *LONG)
     wait_for(lambda: (workdir / "run/metrics.csv").exists())
     process.send_signal(signum)
     output = left_by(process)
@@ -63,8 +63,8 @@ def test_a_schedulers_signal_does_so_too(train: Train, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_before_training_a_signal_ends_the_run_at_once(pictures: Path, workdir: Path) -> None:
-    process = start(pictures, workdir, *LONG)
+def test_before_training_a_signal_ends_the_run_at_once(images: Path, workdir: Path) -> None:
+    process = start(images, workdir, *LONG)
     assert process.stdout
     for line in process.stdout:
         if line.startswith("data:"):
@@ -97,9 +97,9 @@ def test_a_second_ctrl_c_leaves_at_once() -> None:
 
 
 @pytest.mark.slow
-def test_workers_leave_signals_to_the_main_process(pictures: Path, workdir: Path) -> None:
+def test_workers_leave_signals_to_the_main_process(images: Path, workdir: Path) -> None:
     overrides = ["features.cache=false", "data.num_workers=2", "data.batch_size=8"]
-    process = start(pictures, workdir, *LONG, *overrides)
+    process = start(images, workdir, *LONG, *overrides)
     wait_for(lambda: (workdir / "run/metrics.csv").exists())
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) >= 2
@@ -115,8 +115,8 @@ def test_workers_leave_signals_to_the_main_process(pictures: Path, workdir: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signalled", [0, 1])
-def test_of_two_processes_one_is_signalled_and_both_leave(pictures: Path, workdir: Path, signalled: int) -> None:
-    process = start(pictures, workdir, *LONG, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+def test_of_two_processes_one_is_signalled_and_both_leave(images: Path, workdir: Path, signalled: int) -> None:
+    process = start(images, workdir, *LONG, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     wait_for(lambda: (workdir / "run/metrics.csv").exists())
     pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (other,) = [pid for pid in pids if "train.py" in Path(f"/proc/{pid}/cmdline").read_text()]

@@ -49,7 +49,7 @@ def test_it_is_the_minimum_of_the_penalised_loss(data: tuple[Tensor, Tensor], pe
     assert max(gradient.abs().max() for gradient in gradients) < 5e-4
 
 
-def test_class_weights_do_what_more_pictures_do(data: tuple[Tensor, Tensor]) -> None:
+def test_class_weights_do_what_more_images_do(data: tuple[Tensor, Tensor]) -> None:
     features, labels = data
     rows = torch.arange(COUNT).repeat_interleave((labels == 2) * 2 + 1)  # those of class 2 three times
     weighted = solved(features, labels, 1e-3, class_weights=torch.tensor([1.0, 1.0, 3.0, 1.0]))

@@ -25,12 +25,12 @@ MISTAKES = [
     (["data.batchsize=8"], "did you mean data.batch_size?"),
     (["data.root=???"], "data.root has no value: add data.root=..."),
     (["monitor=val/acc"], "monitor=val/acc mode=max: choose one of"),
-    (["choose.by=val/losses"], "choose.by=val/losses choose.mode=min: choose one of"),
+    (["best.metric=val/losses"], "best.metric=val/losses best.mode=min: choose one of"),
     (["trainer=gpu"], "gpu"),
     (["model.lr=abc"], "model.lr=abc"),
     (["data.batch_size=0"], "data.batch_size=0 must be a whole number"),
     (["data.balance=yes"], "data.balance=yes: choose none or sampler or weights"),
-    (["data.balance=sampler"], "solver=lbfgs takes all pictures at once: data.balance=weights suits it"),
+    (["data.balance=sampler"], "solver=lbfgs takes all images at once: data.balance=weights suits it"),
     (["data.folds=5"], "data.fold=None must be one of data.folds=5"),
     (["data.num_workers=many"], "data.num_workers=many must be auto"),
     (["backbone=torchvision", "backbone.name=resnet19"], "resnet18"),
@@ -56,9 +56,9 @@ def test_a_mistake_is_told_in_one_line(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_broken_picture_is_named_before_training(train: Train, tmp_path: Path, pictures: Path) -> None:
-    for path in pictures.glob("*/*/*.jpg"):
-        copy = tmp_path / "copy" / path.relative_to(pictures)
+def test_a_broken_image_is_named_before_training(train: Train, tmp_path: Path, images: Path) -> None:
+    for path in images.glob("*/*/*.jpg"):
+        copy = tmp_path / "copy" / path.relative_to(images)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     broken = next((tmp_path / "copy" / "test").glob("*/*.jpg"))
@@ -98,7 +98,7 @@ def test_misspelt_scripts(cli) -> None:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("script", ["benchmark", "evaluate", "features"])
+@pytest.mark.parametrize("script", ["dev/benchmark", "evaluate", "features"])
 def test_every_script_says_what_it_does_without_doing_it(script: str, cli) -> None:
     done = cli(f"scripts/{script}.py", "--help")
     assert done.returncode == 0, done.stderr
@@ -106,6 +106,6 @@ def test_every_script_says_what_it_does_without_doing_it(script: str, cli) -> No
 
 
 def test_the_soak_refuses_what_it_does_not_take(cli) -> None:
-    done = cli("scripts/soak.py", "50")
+    done = cli("scripts/dev/soak.py", "50")
     assert done.returncode == 1
     assert done.stderr == "error: soak.py takes kills=NUMBER and seed=NUMBER\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from runs import Train, assert_equal, go_on, outcome, results, signal_at
 
-LIVE = ["features.cache=false", "data.batch_size=8"]  # 40 training pictures: 5 batches an epoch
+LIVE = ["features.cache=false", "data.batch_size=8"]  # 40 training images: 5 batches an epoch
 ROADS = {
     "cached": ["head=mlp", "features.batch_size=8"],
     "views": ["head=mlp", "features.batch_size=8", "features.views=2"],

@@ -37,11 +37,11 @@ def start_drawing(root: Path, num_train: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", DRAW, str(package), str(root), str(num_train)])
 
 
-def wait_for_first_picture(root: Path, process: subprocess.Popen[bytes]) -> None:
+def wait_for_first_image(root: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while not any(root.rglob("*.jpg")):
         assert process.poll() is None, "the drawing ended before it was seen to begin"
-        assert time.monotonic() < deadline, "no picture within a minute"
+        assert time.monotonic() < deadline, "no image within a minute"
         time.sleep(0.01)
 
 
@@ -51,10 +51,10 @@ def test_the_folder_holds_what_was_asked_for(tmp_path: Path) -> None:
     for split, count in zip(SPLITS, (3, 1, 2), strict=True):
         assert sorted(path.name for path in (folder / split).iterdir()) == list(CLASSES)
         for name in CLASSES:
-            pictures = sorted((folder / split / name).iterdir())
-            assert [path.name for path in pictures] == [f"{index:04d}.jpg" for index in range(count)]
-    with Image.open(folder / "test" / "star" / "0001.jpg") as picture:
-        assert (picture.format, picture.mode, picture.size) == ("JPEG", "RGB", (SIDE, SIDE))
+            images = sorted((folder / split / name).iterdir())
+            assert [path.name for path in images] == [f"{index:04d}.jpg" for index in range(count)]
+    with Image.open(folder / "test" / "star" / "0001.jpg") as image:
+        assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (SIDE, SIDE))
 
 
 def test_a_seed_is_a_set_of_bytes(tmp_path: Path) -> None:
@@ -64,10 +64,10 @@ def test_a_seed_is_a_set_of_bytes(tmp_path: Path) -> None:
     assert first == again
     assert first.keys() == other.keys()
     assert not set(first.values()) & set(other.values())
-    assert len(set(first.values())) == len(first), "two pictures of one set are the same"
+    assert len(set(first.values())) == len(first), "two images of one set are the same"
 
 
-def test_a_picture_does_not_depend_on_how_many_are_drawn(tmp_path: Path) -> None:
+def test_a_image_does_not_depend_on_how_many_are_drawn(tmp_path: Path) -> None:
     small, large = contents(draw_shapes(tmp_path, (1, 1, 1))), contents(draw_shapes(tmp_path, (2, 1, 1)))
     assert small.items() < large.items()
 
@@ -95,7 +95,7 @@ def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_drawing_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     process = start_drawing(tmp_path, num_train=30)
-    wait_for_first_picture(tmp_path, process)
+    wait_for_first_image(tmp_path, process)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert all(path.name.startswith(".") for path in tmp_path.iterdir())
@@ -115,7 +115,7 @@ def test_the_loser_of_a_race_throws_its_copy_away(tmp_path: Path, monkeypatch: p
     painted = iter(range(3 * len(CLASSES)))
 
     def paint_and_lose(*arguments: Any) -> Image.Image:
-        if next(painted) == 0:  # the other process finishes while this one paints its first picture
+        if next(painted) == 0:  # the other process finishes while this one paints its first image
             shutil.copytree(winner, tmp_path / "loser" / winner.name)
         return paint(*arguments)
 
@@ -133,9 +133,9 @@ def test_all_outlines_have_the_same_area() -> None:
 
 def surface_features(path: Path) -> NDArray[np.float64]:
     """What a look at colours and coarse layout sees: histograms, mean, spread and an 8x8 thumbnail."""
-    with Image.open(path) as picture:
-        histogram = np.array(picture.histogram(), float).reshape(3, 16, 16).sum(axis=2).ravel() / SIDE**2
-        thumbnail = np.asarray(picture.resize((8, 8), Image.Resampling.BOX), float).ravel() / 255
+    with Image.open(path) as image:
+        histogram = np.array(image.histogram(), float).reshape(3, 16, 16).sum(axis=2).ravel() / SIDE**2
+        thumbnail = np.asarray(image.resize((8, 8), Image.Resampling.BOX), float).ravel() / 255
     grey = thumbnail.reshape(64, 3).mean(axis=1)
     return np.concatenate([histogram, thumbnail, [grey.mean(), grey.std()]])
 

@@ -10,7 +10,7 @@ from runs import Train, assert_equal, chosen, go_on, outcome, results, signal_at
 from torch import nn
 
 from headstart.errors import explain
-from headstart.freezing import Thaw
+from headstart.freezing import Freezing
 from headstart.resume.checkpoints import PREFIX
 from headstart.resume.overrides import imply
 from project.backbones.timm import from_timm
@@ -42,7 +42,7 @@ def test_a_run_changes_what_its_strategy_says_and_nothing_else(train: Train, nam
     network = ["backbone=timm", f"backbone.name={backbone}", "backbone.weights=null"]
     (run_dir,) = train(*network, *options, "logger=none", "data.batch_size=10", "trainer.max_epochs=2")
     strategy = Strategy(trained="lora") if name == "lora" else None
-    before = Thaw(from_timm(backbone, weights=None).network, strategy).network.state_dict()
+    before = Freezing(from_timm(backbone, weights=None).network, strategy).network.state_dict()
     after = saved(run_dir)
     moved = {key for key in after if not torch.equal(before[key], after[key])}
     assert moved == {key for key in before if re.fullmatch(changing, key)}
@@ -57,44 +57,44 @@ def saved(run_dir: Path) -> dict[str, Any]:
 
 def test_a_strategy_is_a_function_of_the_epoch() -> None:
     network = from_timm(RESNET, weights=None).network
-    strategy = Strategy(thaw_every=2, decay=0.5)
+    strategy = Strategy(unfreeze_every=2, decay=0.5)
     groups = strategy.groups(network)
     top, below = groups[0], groups[1]
     assert {name.split(".")[0] for name in top.parameters} == {"layer4"}
     assert [strategy.trains(top, epoch) for epoch in range(4)] == [False, False, True, True]
     assert [strategy.trains(below, epoch) for epoch in range(6)] == [False] * 4 + [True] * 2
-    assert [strategy.share(group) for group in groups] == [0.5**depth for depth in range(len(groups))]
+    assert [strategy.lr_scale(group) for group in groups] == [0.5**depth for depth in range(len(groups))]
     names = [name for group in groups for name in group.parameters]
     assert sorted(names) == sorted(name for name, _ in network.named_parameters())
 
 
 def test_frozen_stages_are_in_eval_mode_whoever_asks() -> None:
-    thaw = Thaw(from_timm(RESNET, weights=None).network, Strategy(freeze="until:layer2", thaw_every=1))
-    thaw.begin(1)
-    thaw.network.train()
-    thaw.set_mode(True)
-    training = {name.split(".")[0] for name, module in thaw.network.named_modules() if module.training}
+    unfreeze = Freezing(from_timm(RESNET, weights=None).network, Strategy(freeze="until:layer2", unfreeze_every=1))
+    unfreeze.begin(1)
+    unfreeze.network.train()
+    unfreeze.set_mode(True)
+    training = {name.split(".")[0] for name, module in unfreeze.network.named_modules() if module.training}
     assert "layer4" in training
     assert not training & {"conv1", "bn1", "layer1", "layer2", "layer3"}
-    thaw.set_mode(False)
-    assert not any(module.training for module in thaw.network.modules())
+    unfreeze.set_mode(False)
+    assert not any(module.training for module in unfreeze.network.modules())
 
 
 def test_the_optimizer_has_every_group_at_its_rate_and_pulls_no_vector_to_zero() -> None:
-    thaw = Thaw(from_timm(RESNET, weights=None).network, Strategy(decay=0.5, head_scale=3))
-    groups = thaw.parameter_groups(nn.Linear(7, 3), lr=0.1, weight_decay=0.2)
+    unfreeze = Freezing(from_timm(RESNET, weights=None).network, Strategy(decay=0.5, head_scale=3))
+    groups = unfreeze.parameter_groups(nn.Linear(7, 3), lr=0.1, weight_decay=0.2)
     assert [group["lr"] for group in groups[:4]] == [0.1 * 3, 0.1 * 3, 0.1, 0.1]
     assert groups[-1]["lr"] == 0.1 * 0.5 ** (len(groups) // 2 - 2)
     for group in groups:
         assert {parameter.ndim > 1 for parameter in group["params"]} == {group["weight_decay"] > 0}
     held = [parameter for group in groups for parameter in group["params"]]
-    assert len(held) == len(set(held)) == len(list(thaw.network.parameters())) + 2
+    assert len(held) == len(set(held)) == len(list(unfreeze.network.parameters())) + 2
 
 
 def test_a_trained_backbone_is_this_models_alone() -> None:
     network = from_timm(RESNET, weights=None).network
-    assert Thaw(network, Strategy()).network is not network
-    assert Thaw(network, None).network is network  # a frozen one is shared by the jobs of a sweep
+    assert Freezing(network, Strategy()).network is not network
+    assert Freezing(network, None).network is network  # a frozen one is shared by the jobs of a sweep
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,11 @@ def test_what_is_wrong_with_the_last_job_is_found_before_the_first_begins(monkey
     assert jobs_of(monkeypatch, "head=linear,nonsense") == [(-1, -1, "refused")]
 
 
-def test_a_sweeps_configs_are_those_that_hydra_composes(pictures: Path) -> None:
+def test_a_sweeps_configs_are_those_that_hydra_composes(images: Path) -> None:
     Plugins.instance()  # which knows how to read the places where configs are
     places = create_config_search_path(str(ROOT / "conf"))
     plain, ours = ConfigLoaderImpl(places), ComposedOnce(ConfigLoaderImpl(places))
-    given = ["data=folder", f"data.root={pictures}", "solver=adamw"]
+    given = ["data=folder", f"data.root={images}", "solver=adamw"]
     sweep = plain.load_configuration("train", given, RunMode.MULTIRUN)
     for job in (["model.lr=1"], ["head=mlp"], ["head=mlp", "head.dropout=0"], ["model.lr=2"], []):
         wanted, found = (loader.load_sweep_config(sweep, [*given, *job]) for loader in (plain, ours))

@@ -1,4 +1,4 @@
-"""data=csv: CSV, TSV and Parquet files with a row for each picture."""
+"""data=csv: CSV, TSV and Parquet files with a row for each image."""
 
 import csv
 import re
@@ -11,13 +11,13 @@ import pytest
 from runs import Train, results
 
 from headstart.images.splits import Splitting
-from headstart.images.table import Row, picture_set
-from project.data.folder import find_pictures
+from headstart.images.table import Row, image_table
+from project.data.folder import find_images
 from project.data.table_file import read_labels
 
 
 def table(folder: Path, text: str, name: str = "labels.csv", encoding: str = "utf-8") -> Path:
-    """A table with this text, beside two pictures."""
+    """A table with this text, beside two images."""
     for file in ("a.jpg", "b.jpg"):
         (folder / file).touch()
     (folder / name).write_text(text, encoding=encoding)
@@ -25,13 +25,13 @@ def table(folder: Path, text: str, name: str = "labels.csv", encoding: str = "ut
 
 
 def table_of(folder: Path, path: Path, split_folders: bool) -> Path:
-    """What the folder's pictures are, as a CSV in an order of its own."""
+    """What the folder's images are, as a CSV in an order of its own."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("label", "path", "split"))
-        for picture in sorted(folder.rglob("*.jpg"), key=lambda picture: (picture.name, str(picture))):
-            first, second = picture.relative_to(folder).parts[:2]
-            relative = picture.relative_to(path.parent)
+        for image in sorted(folder.rglob("*.jpg"), key=lambda image: (image.name, str(image))):
+            first, second = image.relative_to(folder).parts[:2]
+            relative = image.relative_to(path.parent)
             writer.writerow((second, relative, first.title()) if split_folders else (first, relative, ""))
     return path
 
@@ -42,7 +42,7 @@ EQUAL = {
     "Excel's CSV": ("labels.CSV", "path;label\r\na.jpg;cat\r\nb.jpg;10\r\n", "utf-8-sig"),
     "quotes, spaces and empty lines": ("labels.csv", '"path", label\n"a.jpg","cat" \n\n./b.jpg, 10\n', "utf-8"),
     "TSV": ("labels.tsv", "path\tlabel\tnotes\na.jpg\tcat\tone, two\nb.jpg\t10\t\n", "utf-8"),
-    "a picture twice": ("labels.csv", "path,label\na.jpg,cat\nb.jpg,10\na.jpg,cat\n", "utf-8"),
+    "an image twice": ("labels.csv", "path,label\na.jpg,cat\nb.jpg,10\na.jpg,cat\n", "utf-8"),
 }
 
 
@@ -131,23 +131,23 @@ def test_a_named_split_column_must_be_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split_folders", [True, False])
-def test_a_table_of_a_folders_pictures_gives_the_folders_samples(tmp_path: Path, split_folders: bool) -> None:
+def test_a_table_of_a_folders_images_gives_the_folders_samples(tmp_path: Path, split_folders: bool) -> None:
     for split in ("train", "val", "test") if split_folders else ("",):
         for name in ("1", "2", "10"):
             for i in range(20):
                 file = tmp_path / split / name / ("deep/er" if i % 3 == 0 else "") / f"{i}.jpg"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch()
-    found = find_pictures(tmp_path, 0.1, 0.2, 3)
+    found = find_images(tmp_path, 0.1, 0.2, 3)
     rows = read_labels(table_of(tmp_path, tmp_path / "labels.csv", split_folders))
     assert found.classes == ("1", "2", "10")
-    assert picture_set(rows, Splitting(0.1, 0.2, 3), "there") == replace(found, ignored=0)
+    assert image_table(rows, Splitting(0.1, 0.2, 3), "there") == replace(found, ignored=0)
 
 
-def test_a_run_on_a_table_computes_no_feature_of_the_folders_pictures_again(
-    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_on_a_table_computes_no_feature_of_the_folders_images_again(
+    train: Train, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    copy = Path(shutil.copytree(pictures, tmp_path / "copy"))
+    copy = Path(shutil.copytree(images, tmp_path / "copy"))
     train(f"data.root={copy}", "hydra.run.dir=logs/runs/folder")
     path = table_of(copy, tmp_path / "labels.csv", split_folders=True)
     train("data=csv", f"data.path={path}", "hydra.run.dir=logs/runs/table")

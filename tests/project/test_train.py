@@ -17,7 +17,7 @@ from project.model.classifier import Classifier
 FULL, LAST, BLOCK = 1, 4, 32 * 1024
 KEYS = {
     "status", "score", "found", "monitor", "best_checkpoint", "metrics", "confusion_matrix", "seconds",
-    "pictures_per_second", "skipped_pictures", "classes", "versions", "git_commit", "command",
+    "images_per_second", "skipped_images", "classes", "versions", "git_commit", "command",
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_what_a_run_leaves_behind(train: Train, capsys: pytest.CaptureFixture[st
         f"{split}/{name}" for split in ("val", "test") for name in ("loss", "accuracy", "balanced_accuracy", "f1")
     } == (found["metrics"].keys())
     assert found["seconds"].keys() == {"features", "fit", "validate", "test"}
-    assert found["pictures_per_second"] > 0
+    assert found["images_per_second"] > 0
     assert found["best_checkpoint"] == "checkpoints/best.ckpt"
     assert len(found["classes"]) == 10
     assert np.trace(found["confusion_matrix"]) / 20 == pytest.approx(found["metrics"]["test/accuracy"])
@@ -216,7 +216,7 @@ def test_debug_modes_run(train: Train, debug: str) -> None:
 
 
 @pytest.mark.slow
-def test_evaluate_repeats_the_runs_test(train: Train, cli, pictures: Path, tmp_path: Path) -> None:
+def test_evaluate_repeats_the_runs_test(train: Train, cli, images: Path, tmp_path: Path) -> None:
     (run_dir,) = train()
     accuracy = results(run_dir)["metrics"]["test/accuracy"]
     done = cli("scripts/evaluate.py", str(run_dir))
@@ -225,7 +225,7 @@ def test_evaluate_repeats_the_runs_test(train: Train, cli, pictures: Path, tmp_p
     assert "Lightning" not in done.stdout + done.stderr  # no advertisements
     everything = ["data=folder", "data.root=elsewhere", "data.test_fraction=1", "data.val_fraction=0"]
     elsewhere = [str(run_dir), *everything]
-    shutil.copytree(pictures / "test", tmp_path / "elsewhere")
+    shutil.copytree(images / "test", tmp_path / "elsewhere")
     done = cli("scripts/evaluate.py", *elsewhere)
     assert done.returncode == 0, done.stderr
     assert "test 20" in done.stdout

@@ -22,7 +22,7 @@ def head(model: Classifier) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.head.named_parameters()}
 
 
-def follow(
+def from_spec(
     monkeypatch: pytest.MonkeyPatch, weights: list[dict[str, Tensor]], measured: list[dict[str, Tensor]]
 ) -> None:
     """Note the weights behind every step, those of the beginning first, and those that are validated."""
@@ -45,7 +45,7 @@ def test_the_average_is_measured_kept_and_gone_on_with(train: Train, monkeypatch
     weights: list[dict[str, Tensor]] = []
     measured: list[dict[str, Tensor]] = []
     with monkeypatch.context() as patch:
-        follow(patch, weights, measured)
+        from_spec(patch, weights, measured)
         train(*EMA, "hydra.run.dir=logs/runs/whole")
     averages = weights[:1]
     for number, current in enumerate(weights[1:], start=1):

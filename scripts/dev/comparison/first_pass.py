@@ -23,39 +23,40 @@ LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def measure_first_pass(
-    images: ImageData, model: Classifier, trainer: Trainer, folder: Path, rounds: int, pictures: int = 512
+    images: ImageData, model: Classifier, trainer: Trainer, folder: Path, rounds: int, count: int = 512
 ) -> list[dict[str, float]]:
-    """Pictures per second of the bare forward pass, the bare decoding and our pass, on the same pictures, in turns.
+    """Images per second of the bare forward pass, the bare decoding and our pass, on the same images, in turns.
 
     The ceiling is what the first two allow: on a CPU they share the cores, beside another device they overlap.
     """
-    device, everything = trainer.strategy.root_device, images.pictures
+    device, everything = trainer.strategy.root_device, images.table
     assert everything is not None
     features = FeaturePass(images, model, trainer, folder, "stat")
     forward = fastest_forward(model, trainer)
     found = []
     try:
         for number in range(rounds + 1):
-            step = max(1, len(everything.train) // pictures)
-            images.pictures = replace(everything, train=everything.train[number % step :: step][:pictures])
-            count, features.folder = len(images.pictures.train), folder / str(number)
-            bare_forward = forward(count)
-            loader = images.share("train", 0, range(count), device.type)
-            bare_decode = count / _seconds(partial(list, loader))
-            ours = count / _seconds(lambda: features.ensure([("train", 0)]))
+            assert everything is not None
+            step = max(1, len(everything.train) // count)
+            images.table = replace(everything, train=everything.train[number % step :: step][:count])
+            size, features.folder = len(images.table.train), folder / str(number)
+            bare_forward = forward(size)
+            loader = images.loader("train", 0, range(size), device.type)
+            bare_decode = size / _seconds(partial(list, loader))
+            ours = size / _seconds(lambda: features.ensure([("train", 0)]))
             shared = 1 / (1 / bare_forward + 1 / bare_decode)
             ceiling = shared if device.type == "cpu" else min(bare_forward, bare_decode)
             found.append({"forward": bare_forward, "decode": bare_decode, "ceiling": ceiling, "ours": ours})
     finally:
-        images.pictures = everything
+        images.table = everything
     return found[1:]  # the first round warms up: threads, memory, folded weights
 
 
 def fastest_forward(model: Classifier, trainer: Trainer) -> Callable[[int], float]:
-    """The fastest way through the network for a batch in memory: from a number of pictures to pictures per second.
+    """The fastest way through the network for a batch in memory: from a number of images to images per second.
 
     Tried are the network as it is and folded, in both layouts, in float32 and the Trainer's precision, with few and
-    many pictures at a time.
+    many images at a time.
     """
     device, crop = trainer.strategy.root_device, model.preprocessing.crop
     folded = fold_batchnorms(model.backbone, torch.randn(2, 3, crop, crop))

@@ -19,13 +19,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from headstart.quiet import quiet
-from headstart.recipes import follow
+from headstart.specs import from_spec
 
 BATCH_SIZE, WORKERS, LR = 64, 2, 1e-3
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Pillow, and a float32 picture from every worker."""
+class Images(Dataset[tuple[Tensor, int]]):
+    """Pillow, and a float32 image from every worker."""
 
     def __init__(self, samples: list[tuple[str, int]], preprocessing: dict[str, Any]) -> None:
         self.samples = samples
@@ -57,11 +57,11 @@ class PlainLoop(LightningModule):
         self.head = nn.Linear(num_features, num_classes)
         self.seconds = 0.0
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Logits for normalised pictures."""
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits for normalised images."""
         self.network.eval()
         with torch.no_grad():
-            features = self.network(pictures)
+            features = self.network(images)
         return self.head(features)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -71,7 +71,7 @@ class PlainLoop(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """Accuracy on the validation pictures."""
+        """Accuracy on the validation images."""
         self.log("val/accuracy", (self(batch[0]).argmax(dim=1) == batch[1]).float().mean())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -91,9 +91,9 @@ def main() -> None:
     """Train one epoch on what standard input describes."""
     task = json.load(sys.stdin)
     quiet()
-    backbone = follow(task["backbone"], ("project.backbones", "headstart.extras"))()
+    backbone = from_spec(task["backbone"], ("project.backbones", "headstart.extras"))()
     loaders = [
-        DataLoader(Pictures(task[split], task["preprocessing"]), BATCH_SIZE, shuffle=split == "train",
+        DataLoader(Images(task[split], task["preprocessing"]), BATCH_SIZE, shuffle=split == "train",
                    num_workers=WORKERS, persistent_workers=True)
         for split in ("train", "val")
     ]  # fmt: skip

@@ -116,15 +116,15 @@ def sweep(overrides: list[str], folder: Path) -> float:
 
 
 def plain_epoch(images: ImageData, model: Classifier, accelerator: str) -> float:
-    """Seconds of one epoch of the plain Lightning loop on the same pictures and backbone."""
-    pictures = images.pictures
-    assert pictures is not None
+    """Seconds of one epoch of the plain Lightning loop on the same images and backbone."""
+    table = images.table
+    assert table is not None
     task = {
-        "backbone": model.recipe,
+        "backbone": model.spec,
         "preprocessing": asdict(model.preprocessing),
-        "num_classes": len(pictures.classes),
-        "train": pictures.train,
-        "val": pictures.val,
+        "num_classes": len(table.classes),
+        "train": table.train,
+        "val": table.val,
         "accelerator": accelerator,
     }
     command = [sys.executable, "-m", "comparison.plain_loop"]
@@ -142,5 +142,5 @@ def tuned_epoch(overrides: list[str], folder: Path) -> float:
 
 
 def _command(overrides: list[str], folder: Path) -> list[str]:
-    caches = [f"features.dir={folder / 'features'}", f"data.passed_dir={folder / 'checked'}"]
+    caches = [f"features.dir={folder / 'features'}", f"data.checked_dir={folder / 'checked'}"]
     return [str(PROJECT_DIR / "train.py"), *overrides, *caches]

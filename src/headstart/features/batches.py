@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..images.order import Order, Place
+from ..images.order import Order, Position
 
 Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class WholeSet:
+class FullBatch:
     """Every view's features and the labels as they are: one batch for each view."""
 
     views: Sequence[Tensor]
@@ -50,13 +50,13 @@ class Shuffled:
     views: Sequence[Tensor]
     labels: Tensor
     order: Order
-    place: Place
+    position: Position
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, done = self.place()
+        epoch, done = self.position()
         features = self.views[epoch % len(self.views)]
         for rows in self.order.batches(epoch)[done:]:
             rows = rows.to(self.labels.device)

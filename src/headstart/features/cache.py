@@ -1,4 +1,4 @@
-"""The LightningDataModule between pictures and head: features that are computed once, or the pictures themselves."""
+"""The LightningDataModule between images and head: features that are computed once, or the images themselves."""
 
 import time
 from functools import partial
@@ -12,22 +12,22 @@ from torch import Tensor
 from project.data.datamodule import ImageData
 from project.model.classifier import Classifier
 
-from ..images.order import place_of
-from .batches import InOrder, Shuffled, WholeSet
+from ..images.order import position_of
+from .batches import FullBatch, InOrder, Shuffled
 from .compute import FeaturePass
 from .file import read_features
 
 SPLITS = ("train", "val", "test")
 STAGES = {"validate": ("val",), "test": ("test",)}
-MEASURED_AT_ONCE = 8192  # validation and test pictures in a batch
+MEASURED_AT_ONCE = 8192  # validation and test images in a batch
 
 
 class FeatureData(LightningDataModule):
-    """Batches of (features float32 [batch, num_features], labels int64 [batch]) for all pictures of `images`.
+    """Batches of (features float32 [batch, num_features], labels int64 [batch]) for all images of `images`.
 
     The features that `folder` doesn't hold yet are computed when a Trainer first asks for them, on its devices and in
-    its precision. `views` counts the features of each training picture: those of the picture as it is, and of
-    `views - 1` random crops of it; epochs take turns with them. Where features can't be written, batches hold pictures.
+    its precision. `views` counts the features of each training image: those of the image as it is, and of
+    `views - 1` random crops of it; epochs take turns with them. Where features can't be written, batches hold images.
 
     Raises:
         ValueError: `views` or `batch_size` is no number from 1 up, or `verify` is unknown.
@@ -75,15 +75,15 @@ class FeatureData(LightningDataModule):
             self.seconds += time.perf_counter() - started
 
     def train_dataloader(self) -> Any:
-        """Every picture once an epoch, in a new order; all at once for a model that wants them so."""
+        """Every image once an epoch, in a new order; all at once for a model that wants them so."""
         if self.live:
             return self.images.train_dataloader()
         views = [self._features("train", view) for view in range(self.views)]
         labels = self._labels("train")
-        if self.model.wants_whole_set:
-            return WholeSet(views, labels)
+        if self.model.full_batch:
+            return FullBatch(views, labels)
         return Shuffled(
-            views, labels, self.images.order(self.batch_size, len(labels)), partial(place_of, self._trainer)
+            views, labels, self.images.order(self.batch_size, len(labels)), partial(position_of, self._trainer)
         )
 
     def val_dataloader(self) -> Any:
@@ -95,22 +95,22 @@ class FeatureData(LightningDataModule):
         return self.images.test_dataloader() if self.live else self._in_order("test")
 
     def files_of_batch(self, epoch: int, batch_idx: int) -> list[str]:
-        """The pictures of a training batch of this device."""
-        if self.model.wants_whole_set:
-            assert self.images.pictures is not None, "call setup() first"
-            return [sample.path for sample in self.images.pictures.train]
+        """The images of a training batch of this device."""
+        if self.model.full_batch:
+            assert self.images.table is not None, "call setup() first"
+            return [sample.path for sample in self.images.table.train]
         return self.images.files_of_batch(epoch, batch_idx, None if self.live else self.batch_size)
 
     def _in_order(self, split: str) -> InOrder:
         if not self._parts(split):
-            raise ValueError(f"there are no {split} pictures (data.{split}_fraction, or the folder {split}/)")
-        return InOrder(self._features(split, 0), self._labels(split), MEASURED_AT_ONCE, *self._place())
+            raise ValueError(f"there are no {split} images (data.{split}_fraction, or the folder {split}/)")
+        return InOrder(self._features(split, 0), self._labels(split), MEASURED_AT_ONCE, *self._position())
 
     def _parts(self, split: str) -> list[str]:
         """What a split's features are put together from: folds are computed once for all runs that deal them so."""
-        pictures = self.images.pictures
-        assert pictures is not None, "call setup() first"
-        return [name for name in pictures.parts(split) if pictures.part(name)]
+        table = self.images.table
+        assert table is not None, "call setup() first"
+        return [name for name in table.parts(split) if table.part(name)]
 
     def _features(self, split: str, view: int) -> Tensor:
         parts = [self.features[part, view] for part in self._parts(split)]
@@ -120,10 +120,10 @@ class FeatureData(LightningDataModule):
         return FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify)
 
     def _labels(self, split: str) -> Tensor:
-        samples = getattr(self.images.pictures, split)
+        samples = getattr(self.images.table, split)
         return torch.tensor([sample.label for sample in samples], device=self._trainer.strategy.root_device)
 
-    def _place(self) -> tuple[int, int]:
+    def _position(self) -> tuple[int, int]:
         return self._trainer.global_rank, self._trainer.world_size
 
     @property

@@ -21,10 +21,10 @@ from ..forward import CPU_CHUNK, compute_features
 from .compiling import WORTH_IT, Compiled
 from .file import write_rows
 from .folding import fold_batchnorms
-from .key import feature_facts, feature_key
+from .key import feature_key, feature_metadata
 from .metadata import ENDING, LOCK, PART
 
-Name = tuple[str, int]  # a split or a fold, and which view of its pictures
+Name = tuple[str, int]  # a split or a fold, and which view of its images
 
 log = logging.getLogger(__name__)
 
@@ -39,57 +39,57 @@ class FeaturePass:
 
     def ensure(self, names: list[Name]) -> dict[Name, Path] | None:
         """The files with the features of every name, some of them written just now; None when that failed."""
-        facts = {name: self._facts(*name) for name in names}
-        paths = {name: self.folder / (feature_key(facts[name]) + ENDING) for name in names}
+        metadata = {name: self._metadata(*name) for name in names}
+        paths = {name: self.folder / (feature_key(metadata[name]) + ENDING) for name in names}
         missing = self.trainer.strategy.broadcast([name for name in names if not paths[name].exists()])
         started = time.perf_counter()
-        self.wanted = total = sum(facts[name]["pictures"] for name in missing)
+        self.wanted = total = sum(metadata[name]["images"] for name in missing)
         # What is drawn on the way must not change what a run draws later: a first run and a second are the same.
         with torch.random.fork_rng(devices=[]), self._progress(total) as bar:
             for name in missing:
-                if problem := self._write(name, paths[name], facts[name], bar):
+                if problem := self._write(name, paths[name], metadata[name], bar):
                     log.warning(f"features can't be kept in {self.folder} ({problem}): every epoch computes them anew")
                     return None
         seconds = time.perf_counter() - started
-        pictures = sum(fact["pictures"] for fact in facts.values())
+        images = sum(entry["images"] for entry in metadata.values())
         speed = f" in {seconds:.1f} s ({self.computed / seconds:,.0f} a second)" if self.computed else ""
-        log.info(f"features: {pictures:,} pictures in {self.folder}, {self.computed:,} of them computed now{speed}")
+        log.info(f"features: {images:,} images in {self.folder}, {self.computed:,} of them computed now{speed}")
         return paths
 
-    def _write(self, name: Name, path: Path, facts: dict[str, Any], bar: tqdm) -> str | None:
+    def _write(self, name: Name, path: Path, metadata: dict[str, Any], bar: tqdm) -> str | None:
         """Compute and write one file, unless another run does so meanwhile; returns what went wrong, if anything."""
         part = path.with_suffix(PART)
         with self._locked(path) as problem:
             if problem or self.trainer.strategy.broadcast(path.exists()):
                 return problem
             try:
-                self._write_share(name, part, facts, bar)
+                self._write_share(name, part, metadata, bar)
             except OSError as error:
                 problem = error.strerror or str(error)
             done = self.trainer.strategy.reduce_boolean_decision(problem is None, all=True)
             if self.trainer.is_global_zero:
                 part.replace(path) if done else part.unlink(missing_ok=True)
             self.trainer.strategy.barrier("features are written")
-        self.computed += facts["pictures"] if done else 0
+        self.computed += metadata["images"] if done else 0
         return None if done else problem or "another process failed"
 
-    def _write_share(self, name: Name, part: Path, facts: dict[str, Any], bar: tqdm) -> None:
+    def _write_share(self, name: Name, part: Path, metadata: dict[str, Any], bar: tqdm) -> None:
         """Compute and write this process's share of a file's rows."""
-        count, rank, world_size = facts["pictures"], self.trainer.global_rank, self.trainer.world_size
+        count, rank, world_size = metadata["images"], self.trainer.global_rank, self.trainer.world_size
         rows = range(rank * count // world_size, (rank + 1) * count // world_size)
-        batches = self.images.share(*name, rows, self.device.type)
-        write_rows(part, (count, self._num_features), rows.start, self._features(batches, bar), facts)
+        batches = self.images.loader(*name, rows, self.device.type)
+        write_rows(part, (count, self._num_features), rows.start, self._features(batches, bar), metadata)
 
     def _features(self, batches: Iterable[tuple[Tensor, Tensor]], bar: tqdm) -> Iterator[Tensor]:
         mean, std = self.model.mean.to(self.device), self.model.std.to(self.device)
-        for pictures, _ in batches:
+        for images, _ in batches:
             with self.trainer.precision_plugin.forward_context():
-                yield compute_features(self._fastest, pictures.to(self.device, non_blocking=True), mean, std).cpu()
-            bar.update(len(pictures) * self.trainer.world_size)
+                yield compute_features(self._fastest, images.to(self.device, non_blocking=True), mean, std).cpu()
+            bar.update(len(images) * self.trainer.world_size)
 
     @cached_property
     def _network(self) -> nn.Module:
-        network = fold_batchnorms(self.model.backbone, self._noise).to(memory_format=torch.channels_last)
+        network = fold_batchnorms(self.model.backbone, self._sample_batch).to(memory_format=torch.channels_last)
         return network.to(self.device)
 
     @cached_property
@@ -97,24 +97,24 @@ class FeaturePass:
         if self.wanted < WORTH_IT:
             return self._network
         size = min(self.images.batch_size, CPU_CHUNK) if self.device.type == "cpu" else self.images.batch_size
-        batch = self._noise[:1].expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        batch = self._sample_batch[:1].expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
         return Compiled(self._network, batch.to(self.device))
 
     @cached_property
-    def _noise(self) -> Tensor:
+    def _sample_batch(self) -> Tensor:
         crop = self.model.preprocessing.crop
         return torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
 
     @cached_property
     def _num_features(self) -> int:
         with torch.no_grad():
-            return self._network(self._noise.to(self.device)).shape[1]
+            return self._network(self._sample_batch.to(self.device)).shape[1]
 
-    def _facts(self, split: str, view: int) -> dict[str, Any]:
-        assert self.images.pictures is not None, "call setup() first"
-        samples, precision = self.images.pictures.part(split), str(self.trainer.precision)
+    def _metadata(self, split: str, view: int) -> dict[str, Any]:
+        assert self.images.table is not None, "call setup() first"
+        samples, precision = self.images.table.part(split), str(self.trainer.precision)
         model = self.model
-        return feature_facts(model.recipe, model.digest, model.preprocessing, precision, samples, view, self.verify)
+        return feature_metadata(model.spec, model.digest, model.preprocessing, precision, samples, view, self.verify)
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[str | None]:
@@ -135,6 +135,6 @@ class FeaturePass:
             lock.release()
 
     def _progress(self, total: int | None) -> tqdm:
-        """Pictures per second, for people: shown by one process, on a terminal, unless the Trainer shows no bars."""
+        """Images per second, for people: shown by one process, on a terminal, unless the Trainer shows no bars."""
         hidden = not self.trainer.is_global_zero or self.trainer.progress_bar_callback is None
-        return tqdm(total=total, desc="Computing features", unit=" pictures", disable=hidden or total == 0 or None)
+        return tqdm(total=total, desc="Computing features", unit=" images", disable=hidden or total == 0 or None)

@@ -20,7 +20,7 @@ def write_rows(
     shape: tuple[int, int],
     first: int,
     batches: Iterable[Tensor],
-    facts: dict[str, Any],
+    metadata: dict[str, Any],
     beside: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write float32 features batch by batch, from row `first` on, to the file `path` of `shape` rows and columns.
@@ -30,7 +30,7 @@ def write_rows(
     metadata. Raises OSError (a full disk).
     """
     beside = beside or {}
-    header = _header(shape, facts, beside)
+    header = _header(shape, metadata, beside)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
         file.write(header)
         file.truncate(len(header) + shape[0] * shape[1] * FLOAT32)
@@ -45,7 +45,7 @@ def write_rows(
 
 
 def read_features(path: Path, name: str = "features") -> Tensor:
-    """The features [pictures, num_features], or what is beside them, memory-mapped; raises ValueError when damaged.
+    """The features [images, num_features], or what is beside them, memory-mapped; raises ValueError when damaged.
 
     The file's time of change is set to now: that is how `prune` knows what is in use.
     """
@@ -58,13 +58,13 @@ def read_features(path: Path, name: str = "features") -> Tensor:
         raise ValueError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
 
 
-def _header(shape: tuple[int, int], facts: dict[str, Any], beside: Mapping[str, Tensor]) -> bytes:
+def _header(shape: tuple[int, int], metadata: dict[str, Any], beside: Mapping[str, Tensor]) -> bytes:
     end = shape[0] * shape[1] * FLOAT32
     tensors = {"features": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}
     for name, tensor in beside.items():
         offsets = [end, end := end + tensor.nbytes]
         tensors[name] = {"dtype": DTYPES[tensor.dtype], "shape": tuple(tensor.shape), "data_offsets": offsets}
-    metadata = {name: json.dumps(value, sort_keys=True) for name, value in facts.items()}
-    text = json.dumps({"__metadata__": metadata} | tensors).encode()
+    texts = {name: json.dumps(value, sort_keys=True) for name, value in metadata.items()}
+    text = json.dumps({"__metadata__": texts} | tensors).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text

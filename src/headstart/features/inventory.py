@@ -8,19 +8,19 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .metadata import ENDING, LOCK, PART, read_facts
+from .metadata import ENDING, LOCK, PART, read_metadata
 
 DAY = 24 * 60 * 60  # seconds
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One file of features; `facts` are empty for a damaged or unfinished one."""
+    """One file of features; `metadata` are empty for a damaged or unfinished one."""
 
     path: Path
     size: int
     days_unused: float
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
 
 
 def stored(folder: str | Path) -> list[Stored]:
@@ -45,7 +45,7 @@ def prune(folder: str | Path, days: float) -> Iterator[Stored]:
 def _stored(path: Path) -> Stored:
     status = path.stat()
     try:
-        facts = read_facts(path)
+        metadata = read_metadata(path)
     except ValueError:
-        facts = {}
-    return Stored(path, status.st_size, max(0.0, (time.time() - status.st_mtime) / DAY), facts)
+        metadata = {}
+    return Stored(path, status.st_size, max(0.0, (time.time() - status.st_mtime) / DAY), metadata)

@@ -1,4 +1,4 @@
-"""What features depend on: as facts for people, and as the name of the file that holds them."""
+"""What features depend on: as metadata for people, and as the name of the file that holds them."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ FORMAT = 1  # raise it whenever the same inputs come to other features
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers
 
 
-def feature_facts(
-    recipe: dict[str, Any],
+def feature_metadata(
+    spec: dict[str, Any],
     digest: str,
     preprocessing: Preprocessing,
     precision: str,
@@ -29,24 +29,24 @@ def feature_facts(
     """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files."""
     paths = [sample.path for sample in samples]
     return {
-        **model_facts(recipe, digest, preprocessing, precision, view),
+        **model_metadata(spec, digest, preprocessing, precision, view),
         "files": manifest(paths, verify),
         "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
-        "pictures": len(paths),
+        "images": len(paths),
     }
 
 
-def model_facts(
-    recipe: dict[str, Any], digest: str, preprocessing: Preprocessing, precision: str, view: int
+def model_metadata(
+    spec: dict[str, Any], digest: str, preprocessing: Preprocessing, precision: str, view: int
 ) -> dict[str, Any]:
     """All of them but the files."""
     return {
         "format": FORMAT,
-        "backbone": recipe,
+        "backbone": spec,
         "digest": digest,
         "preprocessing": asdict(preprocessing),
         "precision": precision,
-        "versions": versions() | versions_of_extras(str(recipe.get("_target_"))),
+        "versions": versions() | versions_of_extras(str(spec.get("_target_"))),
         "view": view,
     }
 
@@ -62,6 +62,6 @@ def versions_of_extras(target: str) -> dict[str, str]:
     return {"transformers": version("transformers")} if target.endswith(".from_huggingface") else {}
 
 
-def feature_key(facts: dict[str, Any]) -> str:
-    """The facts as 32 hexadecimal digits; any change in them gives others."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+def feature_key(metadata: dict[str, Any]) -> str:
+    """The metadata as 32 hexadecimal digits; any change in them gives others."""
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:32]

@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 ENDING, PART, LOCK = ".safetensors", ".part", ".lock"
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The facts that were written with the features; raises ValueError for a damaged file."""
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that was written with the features; raises ValueError for a damaged file."""
     try:
         with safe_open(path, framework="np") as file:
             return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}

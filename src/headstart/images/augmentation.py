@@ -1,4 +1,4 @@
-"""What makes more of few pictures, as settings: the presets below conf/augment come to these."""
+"""What makes more of few images, as settings: the presets below conf/augment come to these."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class Augment:
-    """How training pictures are made to look new each time; nothing of it is done unless it is asked for.
+    """How training images are made to look new each time; nothing of it is done unless it is asked for.
 
-    `scale` is the smallest and the largest share of a picture's area that a random crop holds; `flip` mirrors half of
-    the pictures; `policy` takes uint8 [3, crop, crop] and returns the same, drawing from torch's global numbers, as the
+    `scale` is the smallest and the largest share of an image's area that a random crop holds; `flip` mirrors half of
+    the images; `policy` takes uint8 [3, crop, crop] and returns the same, drawing from torch's global numbers, as the
     transforms of torchvision do. `mixup` and `cutmix` are the alphas of `headstart.images.mixing`.
 
     Raises:
@@ -48,12 +48,12 @@ class Augment:
 
     @property
     def varies(self) -> bool:
-        """Whether a training picture looks new each time, so that its features can't be kept."""
+        """Whether a training image looks new each time, so that its features can't be kept."""
         return self != Augment()
 
     @property
     def mixes(self) -> bool:
-        """Whether pictures of a batch are mixed."""
+        """Whether images of a batch are mixed."""
         return self.mixup > 0 or self.cutmix > 0
 
 

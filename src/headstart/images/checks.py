@@ -1,4 +1,4 @@
-"""Find the pictures that can't be decoded before a training is started, and only once for the same files."""
+"""Find the images that can't be decoded before a training is started, and only once for the same files."""
 
 import json
 import logging
@@ -14,9 +14,9 @@ from rich.progress import track
 
 from ..cores import usable_cores
 from ..manifest import manifest
-from .decoding import BrokenPictureError, read_picture
-from .duplicates import find_twins, warn_of_twins
-from .table import PictureSet, Sample
+from .decoding import BrokenImageError, read_image
+from .duplicates import find_duplicates, warn_of_duplicates
+from .table import ImageTable, Sample
 
 MAX_NAMED = 10
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
@@ -28,78 +28,74 @@ class Findings(NamedTuple):
     """The broken ones among the files that were checked, and those that are the same byte for byte, together."""
 
     broken: set[str]
-    twins: list[list[str]]
+    duplicates: list[list[str]]
 
 
-def only_whole(pictures: PictureSet, passed_dir: str | Path, on_error: str, max_pixels: int) -> PictureSet:
-    """The pictures that can be decoded, as `check_pictures` finds out; warns of those that are in two splits."""
-    samples = (*pictures.train, *pictures.val, *pictures.test)
-    found = check_pictures((sample.path for sample in samples), passed_dir, on_error, max_pixels)
-    whole = leave_out(pictures, found.broken)
-    warn_of_twins(whole, found.twins)
+def without_broken(table: ImageTable, checked_dir: str | Path, on_error: str, max_pixels: int) -> ImageTable:
+    """The images that can be decoded, as `check_images` finds out; warns of those that are in two splits."""
+    samples = (*table.train, *table.val, *table.test)
+    found = check_images((sample.path for sample in samples), checked_dir, on_error, max_pixels)
+    whole = leave_out(table, found.broken)
+    warn_of_duplicates(whole, found.duplicates)
     return whole
 
 
-def check_pictures(
-    paths: Iterable[str], passed_dir: str | Path, on_error: str = "raise", max_pixels: int = MAX_PIXELS
+def check_images(
+    paths: Iterable[str], checked_dir: str | Path, on_error: str = "raise", max_pixels: int = MAX_PIXELS
 ) -> Findings:
-    """Decode every picture once, and return those that are broken, or the same: a warning names up to ten broken ones.
+    """Decode every image once, and return those that are broken, or the same: a warning names up to ten broken ones.
 
-    `passed_dir` remembers for a set of files, by name, size and time, what was found; broken ones are tried again
+    `checked_dir` remembers for a set of files, by name, size and time, what was found; broken ones are tried again
     the next time, as permissions or a network's folder may have changed.
 
     Raises:
         ValueError: some are broken, and `on_error` is `raise`; the message names up to ten of them.
     """
     paths = sorted(set(paths))
-    record = Path(passed_dir) / f"{manifest(paths)}-{max_pixels}.json"
+    record = Path(checked_dir) / f"{manifest(paths)}-{max_pixels}.json"
     known = _remembered(record, paths)
     problems = _problems(paths if known is None else sorted(known.broken), max_pixels)
-    twins = find_twins(paths) if known is None else known.twins
+    duplicates = find_duplicates(paths) if known is None else known.duplicates
     if known is None:
-        _remember(record, paths, Findings(set(problems), twins))
+        _remember(record, paths, Findings(set(problems), duplicates))
     if problems and on_error == "raise":
         raise ValueError(
             f"{listed(list(problems.values()))}: replace or remove what is broken, or leave it out: data.on_error=skip"
         )
     if problems:
-        log.warning(
-            f"data.on_error=skip leaves {len(problems):,} broken pictures out: {listed(list(problems.values()))}"
-        )
-    return Findings(set(problems), twins)
+        log.warning(f"data.on_error=skip leaves {len(problems):,} broken images out: {listed(list(problems.values()))}")
+    return Findings(set(problems), duplicates)
 
 
-def leave_out(pictures: PictureSet, broken: set[str]) -> PictureSet:
-    """The table without the broken ones; raises ValueError for a class that loses all of its training pictures."""
+def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
+    """The table without the broken ones; raises ValueError for a class that loses all of its training images."""
 
     def whole(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
         return tuple(sample for sample in samples if sample.path not in broken)
 
-    train, val, test = whole(pictures.train), whole(pictures.val), whole(pictures.test)
-    lost = {sample.label for sample in pictures.train} - {sample.label for sample in train}
+    train, val, test = whole(table.train), whole(table.val), whole(table.test)
+    lost = {sample.label for sample in table.train} - {sample.label for sample in train}
     if lost:
-        name = pictures.classes[min(lost)]
-        raise ValueError(
-            f"class {name!r} has no training picture that isn't broken: replace some, or remove its folder"
-        )
-    folds = tuple(whole(samples) for samples in pictures.folds)
-    return replace(pictures, train=train, val=val, test=test, folds=folds, skipped=len(broken))
+        name = table.classes[min(lost)]
+        raise ValueError(f"class {name!r} has no training image that isn't broken: replace some, or remove its folder")
+    folds = tuple(whole(samples) for samples in table.folds)
+    return replace(table, train=train, val=val, test=test, folds=folds, skipped=len(broken))
 
 
 def _problems(paths: Sequence[str], max_pixels: int) -> dict[str, str]:
-    """What is wrong with those pictures that are broken, by path."""
+    """What is wrong with those images that are broken, by path."""
 
     def problem(path: str) -> str | None:
         try:
-            read_picture(path, max_pixels)
-        except BrokenPictureError as error:
+            read_image(path, max_pixels)
+        except BrokenImageError as error:
             return str(error)
         return None
 
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
         outcomes = pool.map(problem, paths)
         hidden = not Console().is_terminal
-        shown = track(zip(paths, outcomes, strict=True), "Checking pictures", total=len(paths), disable=hidden)
+        shown = track(zip(paths, outcomes, strict=True), "Checking images", total=len(paths), disable=hidden)
         return {path: found for path, found in shown if found is not None}
 
 
@@ -113,14 +109,14 @@ def _remembered(record: Path, paths: list[str]) -> Findings | None:
     found = json.loads(record.read_text()) if record.exists() else None
     if not isinstance(found, dict):  # a list is from before there was more to remember than what is broken
         return None
-    twins = [[paths[place] for place in places] for places in found["twins"]]
-    return Findings({paths[place] for place in found["broken"]}, twins)
+    duplicates = [[paths[place] for place in places] for places in found["duplicates"]]
+    return Findings({paths[place] for place in found["broken"]}, duplicates)
 
 
 def _remember(record: Path, paths: list[str], found: Findings) -> None:
     place = {path: place for place, path in enumerate(paths)}
-    twins = [[place[path] for path in some] for some in found.twins]
-    remember(record, {"broken": sorted(place[path] for path in found.broken), "twins": twins})
+    duplicates = [[place[path] for path in some] for some in found.duplicates]
+    remember(record, {"broken": sorted(place[path] for path in found.broken), "duplicates": duplicates})
 
 
 def remember(record: Path, found: Any) -> None:

@@ -1,4 +1,4 @@
-"""From a table of samples to pictures of the size that the backbone wants, several at a time."""
+"""From a table of samples to images of the size that the backbone wants, several at a time."""
 
 import os
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from torch.utils.data import Dataset, get_worker_info
 from ..backbone import Preprocessing
 from ..cores import usable_cores
 from .augmentation import LIGHT, Augment
-from .decoding import read_picture
+from .decoding import read_image
 from .random_view import RandomView
 from .table import Sample
 from .transforms import ResizeAndCrop
 
 
-class PictureDataset(Dataset[tuple[Tensor, int]]):
-    """Reads picture `i` as (uint8 [3, crop, crop], label).
+class ImageDataset(Dataset[tuple[Tensor, int]]):
+    """Reads image `i` as (uint8 [3, crop, crop], label).
 
-    `view=0` is the picture as the backbone's weights want it. Any other view is one that `augment` draws, which the
-    view's and the picture's number decide; with `view=None`, `i + n * len(self)` is the `n`-th one that `seed` draws.
+    `view=0` is the image as the backbone's weights want it. Any other view is one that `augment` draws, which the
+    view's and the image's number decide; with `view=None`, `i + n * len(self)` is the `n`-th one that `seed` draws.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
     def _read(self, index: int) -> tuple[Tensor, int]:
         draw, row = divmod(index, len(self.samples))
         path, label = self.samples[row]
-        picture = read_picture(path)
+        image = read_image(path)
         if self.view == 0:
-            return self.plain(picture), label
-        return self.augmented(picture, [self.seed, draw, row] if self.view is None else [self.view, row]), label
+            return self.plain(image), label
+        return self.augmented(image, [self.seed, draw, row] if self.view is None else [self.view, row]), label
 
 
 def threads() -> ThreadPoolExecutor:

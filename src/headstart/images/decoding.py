@@ -1,4 +1,4 @@
-"""From a file to an upright RGB picture, whatever it was saved as."""
+"""From a file to an upright RGB image, whatever it was saved as."""
 
 from io import BytesIO
 from pathlib import Path
@@ -15,34 +15,34 @@ SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
 Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, which may be a higher one than Pillow's
 
 
-class BrokenPictureError(ValueError):
-    """A file that is no picture, or too large a one; the message is one line that names it."""
+class BrokenImageError(ValueError):
+    """A file that is no image, or too large a one; the message is one line that names it."""
 
     def __init__(self, message: str) -> None:
         # A DataLoader's worker hands an error over as a whole traceback, which ends in the error's name and message.
         super().__init__(message.rsplit(f"{type(self).__name__}: ", maxsplit=1)[-1].rstrip())
 
 
-def read_picture(path: str | Path, max_pixels: int | None = None) -> Tensor:
-    """Read a picture as uint8 [3, height, width], turned as its EXIF orientation says.
+def read_image(path: str | Path, max_pixels: int | None = None) -> Tensor:
+    """Read an image as uint8 [3, height, width], turned as its EXIF orientation says.
 
     JPEG goes through torchvision's decoder, which is twice as fast as Pillow's here; everything else goes
     through Pillow. Never through nvJPEG, GPU or not: torchvision has it repeat the nearest colour where libjpeg
     interpolates (https://github.com/sgl-project/sglang/pull/34163), and a model would see other pixels when it is
-    served than when it was trained. Transparent pictures are laid on white, 16-bit ones are scaled to 8 bits, and of an
+    served than when it was trained. Transparent images are laid on white, 16-bit ones are scaled to 8 bits, and of an
     animation the first frame is taken. The content decides, not the file's ending.
 
     Raises:
-        BrokenPictureError: the file can't be read or decoded, or its header speaks of more than `max_pixels` pixels.
+        BrokenImageError: the file can't be read or decoded, or its header speaks of more than `max_pixels` pixels.
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise BrokenPictureError(f"{path} can't be decoded ({_reason(error)})") from error
-    return decode_picture(content, path, max_pixels)
+        raise BrokenImageError(f"{path} can't be decoded ({_reason(error)})") from error
+    return decode_image(content, path, max_pixels)
 
 
-def decode_picture(content: bytes, name: str | Path, max_pixels: int | None = None) -> Tensor:
+def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None) -> Tensor:
     """The same for a file's content, wherever it came from; errors call it `name`."""
     try:
         if not content:
@@ -51,8 +51,8 @@ def decode_picture(content: bytes, name: str | Path, max_pixels: int | None = No
         if max_pixels is None or pixels <= max_pixels:
             return _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(content)
     except Exception as error:  # a decoder that is led astray by a broken file raises whatever comes up there
-        raise BrokenPictureError(f"{name} can't be decoded ({_reason(error)})") from error
-    raise BrokenPictureError(f"{name} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
+        raise BrokenImageError(f"{name} can't be decoded ({_reason(error)})") from error
+    raise BrokenImageError(f"{name} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
 
 
 def _pixels_by_header(content: bytes) -> int:
@@ -62,9 +62,9 @@ def _pixels_by_header(content: bytes) -> int:
 
 def _decode_jpeg(content: bytes) -> Tensor:
     data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    picture = decode_jpeg(data, mode=ImageReadMode.RGB, apply_exif_orientation=True)
-    assert isinstance(picture, Tensor)  # a list comes only for a list
-    return picture
+    image = decode_jpeg(data, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+    assert isinstance(image, Tensor)  # a list comes only for a list
+    return image
 
 
 def _decode_with_pillow(content: bytes) -> Tensor:
@@ -77,7 +77,7 @@ def _decode_with_pillow(content: bytes) -> Tensor:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in SIXTEEN_BIT_MODES:
-        # Pillow's own conversion clips at 255, which would turn most of the picture white.
+        # Pillow's own conversion clips at 255, which would turn most of the image white.
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
@@ -88,7 +88,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _reason(error: Exception) -> str:
     """Say it in a few words: torchvision puts its source file in front, the system the path, Pillow an address."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not a picture in a format that Pillow knows"
+        return "not an image in a format that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).rsplit(", ", maxsplit=1)[-1] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The same picture in two splits: what is measured on it is no measure of anything new."""
+"""The same image in two splits: what is measured on it is no measure of anything new."""
 
 import hashlib
 import logging
@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..cores import usable_cores
-from .table import PictureSet
+from .table import ImageTable
 
 log = logging.getLogger(__name__)
 
 
-def find_twins(paths: Sequence[str]) -> list[list[str]]:
+def find_duplicates(paths: Sequence[str]) -> list[list[str]]:
     """The files that are the same byte for byte, together; only files of the same size are read."""
-    twins: list[list[str]] = []
+    duplicates: list[list[str]] = []
     with ThreadPoolExecutor(usable_cores()) as pool:
 
         def same(of: Callable[[str], Hashable], paths: Iterable[str]) -> list[list[str]]:
@@ -26,22 +26,22 @@ def find_twins(paths: Sequence[str]) -> list[list[str]]:
             return [some for some in found.values() if len(some) > 1]
 
         for some in same(_size, paths):
-            twins += same(_digest, some)
-    return twins
+            duplicates += same(_digest, some)
+    return duplicates
 
 
-def warn_of_twins(pictures: PictureSet, twins: Sequence[Sequence[str]]) -> None:
-    """Say how many pictures are in more than one split; `twins` are those that `find_twins` found."""
-    content = {path: some[0] for some in twins for path in some}
+def warn_of_duplicates(table: ImageTable, duplicates: Sequence[Sequence[str]]) -> None:
+    """Say how many images are in more than one split; `duplicates` are those that `find_duplicates` found."""
+    content = {path: some[0] for some in duplicates for path in some}
     train, val, test = (
         {content.get(sample.path, sample.path): sample.path for sample in split}
-        for split in (pictures.train, pictures.val, pictures.test)
+        for split in (table.train, table.val, table.test)
     )
     torn = sorted((train.keys() & val.keys()) | (train.keys() & test.keys()) | (val.keys() & test.keys()))
     if torn:
         places = [split[torn[0]] for split in (train, val, test) if torn[0] in split]
         log.warning(
-            f"{len(torn):,} pictures are in more than one split, byte for byte, such as {' and '.join(places[:2])}: "
+            f"{len(torn):,} images are in more than one split, byte for byte, such as {' and '.join(places[:2])}: "
             "what is measured on them is too good"
         )
 

@@ -1,4 +1,4 @@
-"""Pictures that belong together: finding the groups, and dealing them out without tearing one apart."""
+"""Images that belong together: finding the groups, and dealing them out without tearing one apart."""
 
 import logging
 import random
@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 ByClass = dict[str, list[str]]  # paths
-Groups = Mapping[str, str]  # of those pictures that have one, by path
+Groups = Mapping[str, str]  # of those images that have one, by path
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +28,14 @@ def match_groups(paths: Sequence[str], pattern: str) -> dict[str, str]:
 def spread(by_class: ByClass, groups: Groups, shares: Mapping[str, float], seed: int) -> dict[str, ByClass]:
     """Deal whole groups out to parts that should get such shares of every class; the paths of each are sorted.
 
-    From the largest group to the smallest, in seeded order among equals, each goes where the most pictures of its
+    From the largest group to the smallest, in seeded order among equals, each goes where the most images of its
     classes are still missing; the last groups of a class go to parts that have nothing of it yet.
     """
     members: defaultdict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for name, paths in by_class.items():
         for path in paths:
             members[(groups[path], "") if path in groups else ("", path)].append((name, path))
-    counts = {group: Counter(name for name, _ in pictures) for group, pictures in members.items()}
+    counts = {group: Counter(name for name, _ in images) for group, images in members.items()}
     left = Counter(name for count in counts.values() for name in count)
     missing = {part: dict.fromkeys(by_class, share) for part, share in shares.items()}  # as shares of a class
     dealt: dict[str, ByClass] = {part: defaultdict(list) for part in shares}
@@ -60,7 +60,7 @@ def _neediest(
 
 
 def count_torn(by_split: Mapping[str, ByClass], groups: Groups) -> int:
-    """How many groups have pictures in more than one split."""
+    """How many groups have images in more than one split."""
     splits: defaultdict[str, set[str]] = defaultdict(set)
     for split, by_class in by_split.items():
         for path in (path for paths in by_class.values() for path in paths if path in groups):

@@ -1,4 +1,4 @@
-"""The order in which pictures are trained on: a function of seed, epoch and place, so that any run can go on in it."""
+"""The order in which images are trained on: a function of seed, epoch and place, so that any run can go on in it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Place = Callable[[], tuple[int, int]]  # the epoch, and how many of its batches are done
+Position = Callable[[], tuple[int, int]]  # the epoch, and how many of its batches are done
 
 
 @dataclass(frozen=True)
 class Order:
-    """One device's batches of `count` pictures, in an order that only `seed` and the epoch decide.
+    """One device's batches of `count` images, in an order that only `seed` and the epoch decide.
 
-    All devices get equally many, as DistributedSampler sees to: the order's first pictures fill up the last
-    ones' places. With `weights` [count], each place of an epoch is drawn anew from all pictures, in proportion to them.
+    All devices get equally many, as DistributedSampler sees to: the order's first images fill up the last
+    ones' places. With `weights` [count], each place of an epoch is drawn anew from all images, in proportion to them.
     """
 
     count: int
@@ -38,7 +38,7 @@ class Order:
         return order.repeat(2)[self.rank :: self.world_size][: self._share].split(self.batch_size)
 
     def draws(self, epoch: int) -> tuple[Tensor, ...]:
-        """A number for every place [batch] of every batch of an epoch: no picture comes twice with the same."""
+        """A number for every place [batch] of every batch of an epoch: no image comes twice with the same."""
         numbers = torch.full((self.count,), epoch)
         if self.weights is not None:
             numbers = epoch * self.count + torch.arange(self.count)
@@ -53,22 +53,22 @@ class Order:
 class EpochBatches:
     """A DataLoader's batch sampler: lists of rows, from wherever in the epoch training stands.
 
-    Every draw counts on from where the one before ended (row + draw * count), for pictures that look new each time.
+    Every draw counts on from where the one before ended (row + draw * count), for images that look new each time.
     """
 
     order: Order
-    place: Place
+    position: Position
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[list[int]]:
-        epoch, done = self.place()
+        epoch, done = self.position()
         for rows, draws in zip(self.order.batches(epoch)[done:], self.order.draws(epoch)[done:], strict=True):
             yield (rows + draws * self.order.count).tolist()
 
 
-def place_of(trainer: Any) -> tuple[int, int]:
+def position_of(trainer: Any) -> tuple[int, int]:
     """The epoch that `trainer`, a Lightning Trainer, is in or about to begin, and how many of its batches are done.
 
     Right at every moment at which Lightning asks a loader for its batches, also when it has just read a checkpoint.

@@ -1,4 +1,4 @@
-"""One training picture made to look new: a random crop, a flip, a change of colour or shape."""
+"""One training image made to look new: a random crop, a flip, a change of colour or shape."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ _torch_numbers = Lock()  # those that torch draws are one sequence for all threa
 
 
 class RandomView:
-    """Cut a random rectangle out of a uint8 picture [3, height, width], resize it to [3, crop, crop], and so on.
+    """Cut a random rectangle out of a uint8 image [3, height, width], resize it to [3, crop, crop], and so on.
 
     The rectangle is drawn as in Inception's training (Szegedy et al. 2015, https://arxiv.org/abs/1409.4842); without a
     `scale`, it is what the backbone's weights ask for. The same `seed` gives the same view, in any thread or worker.
@@ -31,29 +31,29 @@ class RandomView:
         self.crop = preprocessing.crop
         self.interpolation = InterpolationMode(preprocessing.interpolation)
 
-    def __call__(self, picture: Tensor, seed: int | list[int]) -> Tensor:
-        """Do it for one picture."""
+    def __call__(self, image: Tensor, seed: int | list[int]) -> Tensor:
+        """Do it for one image."""
         rng = np.random.default_rng(seed)
         scale, policy = self.augment.scale, self.augment.policy
-        picture = self._crop(picture, scale, rng) if scale else self.plain(picture)
+        image = self._crop(image, scale, rng) if scale else self.plain(image)
         if self.augment.flip and rng.random() < 0.5:
-            picture = F.horizontal_flip(picture)
-        return _apply(policy, picture, int(rng.integers(2**63))) if policy else picture
+            image = F.horizontal_flip(image)
+        return _apply(policy, image, int(rng.integers(2**63))) if policy else image
 
-    def _crop(self, picture: Tensor, scale: Sequence[float], rng: np.random.Generator) -> Tensor:
-        height, width = picture.shape[-2:]
+    def _crop(self, image: Tensor, scale: Sequence[float], rng: np.random.Generator) -> Tensor:
+        height, width = image.shape[-2:]
         area = height * width * rng.uniform(scale[0], scale[1])
         ratio = math.exp(rng.uniform(math.log(RATIO[0]), math.log(RATIO[1])))
         crop_width = max(1, min(width, round(math.sqrt(area * ratio))))
         crop_height = max(1, min(height, round(math.sqrt(area / ratio))))
         top = int(rng.integers(height - crop_height + 1))
         left = int(rng.integers(width - crop_width + 1))
-        picture = picture[:, top : top + crop_height, left : left + crop_width]
-        return F.resize(picture, [self.crop, self.crop], interpolation=self.interpolation, antialias=True)
+        image = image[:, top : top + crop_height, left : left + crop_width]
+        return F.resize(image, [self.crop, self.crop], interpolation=self.interpolation, antialias=True)
 
 
-def _apply(policy: Callable[[Tensor], Tensor], picture: Tensor, seed: int) -> Tensor:
+def _apply(policy: Callable[[Tensor], Tensor], image: Tensor, seed: int) -> Tensor:
     """Let a transform draw from torch's global numbers as if they began at `seed`; nobody else's draws are moved."""
     with _torch_numbers, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed a GPU, too
-        return policy(picture)
+        return policy(image)

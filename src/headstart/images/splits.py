@@ -1,4 +1,4 @@
-"""Cutting validation and test pictures, or folds, from the training pictures: seeded and stratified."""
+"""Cutting validation and test images, or folds, from the training images: seeded and stratified."""
 
 import logging
 import random
@@ -12,11 +12,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Splitting:
-    """How the pictures of a table are split, where it doesn't say so itself.
+    """How the images of a table are split, where it doesn't say so itself.
 
-    The fractions are shares of the training pictures. With `folds`, training and validation pictures are put together
+    The fractions are shares of the training images. With `folds`, training and validation images are put together
     and dealt out anew to so many parts of equal size, of which the one with the number `fold` is for validation.
-    `group` is a regular expression that is looked for in every path: pictures for which its first group (or all of it,
+    `group` is a regular expression that is looked for in every path: images for which its first group (or all of it,
     if it has none) is the same stay together.
 
     Raises:
@@ -31,7 +31,7 @@ class Splitting:
     group: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what can't be used before any picture is looked for."""
+        """Refuse what can't be used before any image is looked for."""
         val, test, folds = self.val_fraction, self.test_fraction, self.folds
         if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1):
             raise ValueError(f"data.val_fraction={val} and data.test_fraction={test} must be shares of 1")
@@ -49,9 +49,9 @@ class Splitting:
 
 
 def cut_splits(by_class: ByClass, fractions: dict[str, float], seed: int, groups: Groups) -> dict[str, ByClass]:
-    """Cut splits from the training pictures, whose rest comes back as `train`; of each class, sorted by path.
+    """Cut splits from the training images, whose rest comes back as `train`; of each class, sorted by path.
 
-    Raises ValueError for a class that is too small: every split gets one picture of it at least. With groups, they
+    Raises ValueError for a class that is too small: every split gets one image of it at least. With groups, they
     stay whole, the class has to be in `train`, and no split may be empty.
     """
     if groups and fractions:
@@ -68,10 +68,10 @@ def _cut_class(name: str, paths: list[str], fractions: dict[str, float], seed: i
     train = len(paths) - sum(counts.values())
     if train < 1 and sum(fractions.values()) < 1:
         raise ValueError(
-            f"class {name!r} has {len(paths)} pictures, and a split into train and {' and '.join(counts)} "
-            f"needs {len(counts) + 1}: add pictures, or say which are for what"
+            f"class {name!r} has {len(paths)} images, and a split into train and {' and '.join(counts)} "
+            f"needs {len(counts) + 1}: add images, or say which are for what"
         )
-    # A generator of its own for each class: pictures added to one class leave the others' split as it was.
+    # A generator of its own for each class: images added to one class leave the others' split as it was.
     order = random.Random(f"{seed} {name}").sample(paths, len(paths))
     cut, start = {}, 0
     for split, count in counts.items():
@@ -88,14 +88,14 @@ def _cut_groups(by_class: ByClass, fractions: dict[str, float], seed: int, group
         if lost and (split == "train" or not part):
             raise ValueError(f"class {lost[0]!r} has too few groups (data.group): none is left for {split}")
         if lost:
-            log.warning(f"class {lost[0]!r} has too few groups (data.group): there is no {split} picture of it")
+            log.warning(f"class {lost[0]!r} has too few groups (data.group): there is no {split} image of it")
     return {split: parts.get(split, {}) for split in shares}
 
 
 def deal_folds(by_class: ByClass, folds: int, seed: int, groups: Groups) -> list[ByClass]:
-    """Deal the pictures out to so many folds, as many of each class, give or take one; or whole groups, if any.
+    """Deal the images out to so many folds, as many of each class, give or take one; or whole groups, if any.
 
-    Raises ValueError for a class with fewer pictures than folds; with groups, for one that is in a single fold only,
+    Raises ValueError for a class with fewer images than folds; with groups, for one that is in a single fold only,
     or a fold that stays empty.
     """
     if groups:
@@ -103,7 +103,7 @@ def deal_folds(by_class: ByClass, folds: int, seed: int, groups: Groups) -> list
     parts: list[ByClass] = [{} for _ in range(folds)]
     for name, paths in by_class.items():
         if len(paths) < folds:
-            raise ValueError(f"class {name!r} has {len(paths)} pictures for data.folds={folds}: take fewer folds")
+            raise ValueError(f"class {name!r} has {len(paths)} images for data.folds={folds}: take fewer folds")
         rng = random.Random(f"{seed} {name} folds")
         order = rng.sample(sorted(paths), len(paths))
         first = rng.randrange(folds)  # for every class, another fold may be the one with one more than others

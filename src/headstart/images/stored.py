@@ -1,4 +1,4 @@
-"""Pictures that come as bytes or arrays, written as files once: beside them, labels.csv says what they show."""
+"""Images that come as bytes or arrays, written as files once: beside them, labels.csv says what they show."""
 
 import csv
 import logging
@@ -14,7 +14,7 @@ from rich.progress import track
 
 from project.data.table_file import read_labels
 
-from ..files import whole
+from ..files import atomic_folder
 from .table import Row
 
 LABELS = "labels.csv"
@@ -23,52 +23,52 @@ MAGIC = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": 
 log = logging.getLogger(__name__)
 
 
-class Picture(NamedTuple):
-    """An encoded picture, or the path of its file, with the name of its class and its split."""
+class EncodedImage(NamedTuple):
+    """An encoded image, or the path of its file, with the name of its class and its split."""
 
     content: bytes | str
     label: str
     split: str | None = None
 
 
-def read_written(folder: Path) -> list[Row] | None:
-    """The pictures that were written to `folder`; None where that hasn't been, or where some are gone."""
+def read_stored(folder: Path) -> list[Row] | None:
+    """The images that were written to `folder`; None where that hasn't been, or where some are gone."""
     if not (folder / LABELS).exists():
         return None
     try:
         return read_labels(folder / LABELS)
     except ValueError as error:
-        log.warning(f"the pictures are written again, as {error}")
+        log.warning(f"the images are written again, as {error}")
         return None
 
 
-def write_once(folder: Path, pictures: Iterable[Picture], count: int) -> list[Row]:
-    """Write `count` pictures below `folder`, whole or not at all, unless another process has just done so.
+def store_once(folder: Path, images: Iterable[EncodedImage], count: int) -> list[Row]:
+    """Write `count` images below `folder`, whole or not at all, unless another process has just done so.
 
     Files that exist already stay where they are. Raises ValueError when the folder can't be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
-            rows = read_written(folder)
+            rows = read_stored(folder)
             if rows is not None:
                 return rows
             shutil.rmtree(folder, ignore_errors=True)
-            with whole(folder) as part:
-                _write(part, pictures, count)
+            with atomic_folder(folder) as part:
+                _write(part, images, count)
     except OSError as error:
         raise ValueError(
-            f"{folder} can't be written ({error.strerror or error}): free some space, or set data.written_dir"
+            f"{folder} can't be written ({error.strerror or error}): free some space, or set data.images_dir"
         ) from error
     return read_labels(folder / LABELS)
 
 
-def _write(folder: Path, pictures: Iterable[Picture], count: int) -> None:
+def _write(folder: Path, images: Iterable[EncodedImage], count: int) -> None:
     console = Console(stderr=True)
     with (folder / LABELS).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(Row._fields[:3])
-        shown = track(pictures, "Writing pictures", count, console=console, disable=not console.is_terminal)
+        shown = track(images, "Writing images", count, console=console, disable=not console.is_terminal)
         for number, (content, label, split) in enumerate(shown):
             if isinstance(content, str):
                 path = os.path.abspath(content)  # noqa: PTH100 (the table lies elsewhere)

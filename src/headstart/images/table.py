@@ -1,4 +1,4 @@
-"""The one table that every source of pictures fills: rows in, samples by split and class names out."""
+"""The one table that every source of images fills: rows in, samples by split and class names out."""
 
 import logging
 from collections import defaultdict
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """A picture as its source knows it: class name, split ("train", "val" or "test"), and what it is one of.
+    """An image as its source knows it: class name, split ("train", "val" or "test"), and what it is one of.
 
-    Pictures without a split are training pictures, from which the splits that no row names are cut. Pictures of one
+    Images without a split are training images, from which the splits that no row names are cut. Images of one
     group (a patient, a video, a place) are never put into different splits.
     """
 
@@ -33,15 +33,15 @@ class Row(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One picture's file and the index of its class."""
+    """One image's file and the index of its class."""
 
     path: str
     label: int
 
 
 @dataclass(frozen=True)
-class PictureSet:
-    """The samples of every split, the class names in label order, and how many files were no pictures, or broken.
+class ImageTable:
+    """The samples of every split, the class names in label order, and how many files were no images, or broken.
 
     With `folds`, the one with the number `fold` is `val`, and the others, one after the other, are `train`.
     """
@@ -66,29 +66,29 @@ class PictureSet:
         return self.folds[int(name.removeprefix(FOLD))] if name.startswith(FOLD) else getattr(self, name)
 
     def __str__(self) -> str:
-        """One line for the terminal: how many pictures, in how many classes and splits."""
+        """One line for the terminal: how many images, in how many classes and splits."""
         splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
         shares = ", ".join(f"{name} {count:,}" for name, count in splits.items())
         ignored = f"; {self.ignored:,} other files ignored" if self.ignored else ""
         skipped = f"; {self.skipped:,} broken ones skipped" if self.skipped else ""
-        return f"{sum(splits.values()):,} pictures in {len(self.classes)} classes ({shares}){ignored}{skipped}"
+        return f"{sum(splits.values()):,} images in {len(self.classes)} classes ({shares}){ignored}{skipped}"
 
 
-def picture_set(
+def image_table(
     rows: Sequence[Row], splitting: Splitting, where: str, ignored: int = 0, classes: Sequence[str] | None = None
-) -> PictureSet:
+) -> ImageTable:
     """Turn the rows of the source `where` into samples by split, cutting those splits that no row names.
 
-    What is cut comes from the training pictures only: seeded, and stratified by class. Labels number `classes`, by
-    default the sorted names of the training pictures' classes; numbers are sorted as such. Samples are in label order,
-    those of a class in the order of their paths: the same pictures are the same set, wherever their rows come from.
+    What is cut comes from the training images only: seeded, and stratified by class. Labels number `classes`, by
+    default the sorted names of the training images' classes; numbers are sorted as such. Samples are in label order,
+    those of a class in the order of their paths: the same images are the same set, wherever their rows come from.
 
     Raises:
-        ValueError: no picture, only one class, a class that has too few pictures, a class that only the validation or
-            test pictures know, or a split that is none of the three.
+        ValueError: no image, only one class, a class that has too few images, a class that only the validation or
+            test images know, or a split that is none of the three.
     """
     if not rows:
-        raise ValueError(f"no pictures in {where}")
+        raise ValueError(f"no images in {where}")
     by_split = _by_split(sorted(rows, key=attrgetter("path")), where)
     names = tuple(classes or in_order(by_split["train"]))
     _check_classes(by_split, names, where)
@@ -103,11 +103,11 @@ def picture_set(
         log.warning(f"{torn:,} groups of {where} are torn apart by its splits: what is measured is too good")
     train, val, test = (_samples(by_split[split], names) for split in SPLITS)
     if not splitting.folds or not train:
-        return PictureSet(names, train, val, test, ignored)
+        return ImageTable(names, train, val, test, ignored)
     dealt = deal_folds(by_split["train"], splitting.folds, splitting.seed, groups)
     folds = tuple(_samples(part, names) for part in dealt)
     train = tuple(chain(*(part for i, part in enumerate(folds) if i != splitting.fold)))
-    return PictureSet(names, train, folds[splitting.fold or 0], test, ignored, folds=folds, fold=splitting.fold)
+    return ImageTable(names, train, folds[splitting.fold or 0], test, ignored, folds=folds, fold=splitting.fold)
 
 
 def _groups(rows: Sequence[Row], pattern: str | None) -> Groups:
@@ -119,7 +119,7 @@ def _groups(rows: Sequence[Row], pattern: str | None) -> Groups:
 
 
 def _by_split(rows: Sequence[Row], where: str) -> dict[str, ByClass]:
-    """The paths by split and class, with a place for training pictures in any case."""
+    """The paths by split and class, with a place for training images in any case."""
     found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for path, label, split, _ in rows:
         found[split or "train"][label].append(path)
@@ -133,12 +133,12 @@ def _check_classes(by_split: dict[str, ByClass], names: tuple[str, ...], where: 
     for split in SPLITS:
         strangers = sorted(by_split.get(split, {}).keys() - set(names))
         if strangers and split != "train":
-            raise ValueError(f"class {strangers[0]!r} exists in the {split} pictures of {where}, but not in train")
+            raise ValueError(f"class {strangers[0]!r} exists in the {split} images of {where}, but not in train")
         if strangers:
             raise ValueError(f"class {strangers[0]!r} of {where} is none of its classes: {', '.join(names)}")
     empty = sorted(set(names) - by_split["train"].keys())
     if empty:
-        raise ValueError(f"class {empty[0]!r} has no training picture in {where}: add some, or leave the class out")
+        raise ValueError(f"class {empty[0]!r} has no training image in {where}: add some, or leave the class out")
     if len(names) < 2:
         raise ValueError(f"only one class in {where} ({''.join(names)!r}): a classifier needs two or more")
 

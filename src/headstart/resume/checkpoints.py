@@ -13,21 +13,25 @@ import torch
 from torch import nn
 
 from ..backbone import Backbone
-from ..recipes import Recipe, describe, follow
+from ..specs import Spec, from_spec, to_spec
 
 log = logging.getLogger(__name__)
 
 PREFIX = "backbone."
 OPTIMIZERS = ("torch.optim", "timm.optim", "timm.scheduler", "project", "headstart")
-PARTS = {"head": ("project", "headstart"), "optimizer": OPTIMIZERS, "scheduler": OPTIMIZERS}  # and where each may come from
+PARTS = {
+    "head": ("project", "headstart"),
+    "optimizer": OPTIMIZERS,
+    "scheduler": OPTIMIZERS,
+}  # and where each may come from
 
 
 def describe_model(
     backbone: Backbone, classes: tuple[str, ...], parts: dict[str, Callable[..., Any] | None], values: dict[str, Any]
-) -> Recipe:
-    """Write down what `rebuild` needs: plain values, with a recipe in place of every function."""
-    recipes = {name: describe(part) if part else None for name, part in parts.items()}
-    return {"backbone": dict(backbone.recipe), "digest": backbone.digest, "classes": list(classes)} | recipes | values
+) -> Spec:
+    """Write down what `rebuild` needs: plain values, with a spec in place of every function."""
+    specs = {name: to_spec(part) if part else None for name, part in parts.items()}
+    return {"backbone": dict(backbone.spec), "digest": backbone.digest, "classes": list(classes)} | specs | values
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -69,9 +73,9 @@ def rebuild(make_model: Callable[..., nn.Module], checkpoint: dict[str, Any]) ->
     """Build the model that a checkpoint describes; its weights are not loaded yet."""
     arguments = dict(checkpoint["hyper_parameters"])
     arguments.pop("digest")
-    backbone = follow(arguments.pop("backbone"), ("project.backbones", "headstart.extras"))()
+    backbone = from_spec(arguments.pop("backbone"), ("project.backbones", "headstart.extras"))()
     for name, trusted in PARTS.items():
-        arguments[name] = follow(arguments[name], trusted) if arguments[name] else None
+        arguments[name] = from_spec(arguments[name], trusted) if arguments[name] else None
     return make_model(backbone=backbone, **arguments)
 
 

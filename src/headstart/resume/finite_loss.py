@@ -13,7 +13,7 @@ MAX_NAMED = 10
 class FiniteLoss(Callback):
     """Raises ValueError at the step whose loss is infinite or not a number, with the files of its batch.
 
-    `files_of_batch(epoch, batch_idx)` names the pictures of a training batch. The checkpoints from before stay.
+    `files_of_batch(epoch, batch_idx)` names the images of a training batch. The checkpoints from before stay.
     """
 
     def __init__(self, files_of_batch: Callable[[int, int], list[str]]) -> None:
@@ -30,7 +30,7 @@ class FiniteLoss(Callback):
         more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
         raise ValueError(
             f"the loss is {loss.item()} in epoch {trainer.current_epoch + 1}, step {trainer.global_step}: try a "
-            f"smaller model.lr, or trainer.precision=32-true; its pictures are {', '.join(files[:MAX_NAMED])}{more}"
+            f"smaller model.lr, or trainer.precision=32-true; its images are {', '.join(files[:MAX_NAMED])}{more}"
         )
 
 

@@ -67,7 +67,7 @@ class LastCheckpoint(Checkpoint):
         done = batch_idx + 1
         validates = trainer.val_check_batch and done % trainer.val_check_batch == 0
         is_step = done % trainer.accumulate_grad_batches == 0
-        whole_set = getattr(trainer.lightning_module, "wants_whole_set", False)
+        whole_set = getattr(trainer.lightning_module, "full_batch", False)
         return is_step and not (validates or trainer.is_last_batch or whole_set)
 
     def save(self, trainer: Trainer) -> None:

@@ -29,7 +29,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signum: int | None = None
         self.deferred = False
-        self.place: tuple[int, int] = (0, 0)  # whole epochs and steps that were done when the run stopped for it
+        self.position: tuple[int, int] = (0, 0)  # whole epochs and steps that were done when the run stopped for it
 
     def listen(self) -> None:
         """Take the signals over from whoever has them; only the main thread can, and in others nothing changes."""

@@ -63,7 +63,7 @@ class StopOnSignal(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Whatever ends training, a signal needn't wait any more; other devices' processes are told of it."""
         self.request.deferred = False
-        self.request.place = (trainer.current_epoch, trainer.global_step)
+        self.request.position = (trainer.current_epoch, trainer.global_step)
         launcher = trainer.strategy.launcher
         if isinstance(exception, Interrupted) and hasattr(launcher, "kill"):
             launcher.kill(signal.SIGTERM)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
@@ -75,6 +75,6 @@ class StopOnSignal(Callback):
     def _stop(self, trainer: Trainer, savers: list[LastCheckpoint]) -> None:
         for saver in savers:
             saver.save(trainer)
-        self.request.place = (trainer.current_epoch, trainer.global_step)
+        self.request.position = (trainer.current_epoch, trainer.global_step)
         self.request.signum = self.request.signum or signal.SIGTERM  # when it was another device that got it
         self.request.check()

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quoted
 from hydra.errors import HydraException
 
 from ..errors import CONF_DIR
-from ..recipes import follow
+from ..specs import from_spec
 
 # Besides what conf/ names. Not all of headstart, as load_backbone builds whatever its argument says; and no loggers,
 # as W&B's sends your key to the server of its argument's choice.
@@ -113,7 +113,7 @@ def _is_known(target: str) -> bool:
     if module not in MODULES or name.startswith("_"):
         return False
     try:
-        follow({"_target_": target}, (module,))  # not what the module has from elsewhere
+        from_spec({"_target_": target}, (module,))  # not what the module has from elsewhere
     except ValueError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""Measures where the time of a run goes, and how many pictures went through it."""
+"""Measures where the time of a run goes, and how many images went through it."""
 
 import time
 from typing import Any
@@ -7,11 +7,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Stopwatch(Callback):
-    """`seconds` by phase (fit, validate, test), and `pictures` that were seen while fitting, over all devices."""
+    """`seconds` by phase (fit, validate, test), and `images` that were seen while fitting, over all devices."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.pictures = 0
+        self.images = 0
         self._started = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -26,8 +26,8 @@ class Stopwatch(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count a batch of training pictures."""
-        self.pictures += len(batch[1]) * trainer.world_size
+        """Count a batch of training images."""
+        self.images += len(batch[1]) * trainer.world_size
 
     def on_validation_batch_end(
         self,
@@ -38,23 +38,23 @@ class Stopwatch(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count a batch of validation pictures, those of the sanity check and of the final validation not."""
+        """Count a batch of validation images, those of the sanity check and of the final validation not."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self.pictures += len(batch[1]) * trainer.world_size
+            self.images += len(batch[1]) * trainer.world_size
 
     def state_dict(self) -> dict[str, float]:
-        """What a run that goes on counts on from: its time of fitting so far, and the pictures."""
+        """What a run that goes on counts on from: its time of fitting so far, and the images."""
         return {
             "seconds": self.seconds.get("fit", 0.0) + time.perf_counter() - self._started,
-            "pictures": self.pictures,
+            "images": self.images,
         }
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Count on, where nothing has been counted yet."""
         if "fit" not in self.seconds:
-            self.seconds["fit"], self.pictures = state_dict["seconds"], int(state_dict["pictures"])
+            self.seconds["fit"], self.images = state_dict["seconds"], int(state_dict["images"])
 
     @property
-    def pictures_per_second(self) -> float:
-        """Training and validation pictures per second of fitting."""
-        return self.pictures / self.seconds["fit"] if self.seconds.get("fit") else 0.0
+    def images_per_second(self) -> float:
+        """Training and validation images per second of fitting."""
+        return self.images / self.seconds["fit"] if self.seconds.get("fit") else 0.0

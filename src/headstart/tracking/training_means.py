@@ -14,23 +14,23 @@ KEY = "training_means"
 
 
 class TrainingMeans(Callback):
-    """Logs `train/loss` and `train/accuracy`, each picture weighing the same, over all devices.
+    """Logs `train/loss` and `train/accuracy`, each image weighing the same, over all devices.
 
-    Stands before every callback that reads them. A training step returns `loss` (a mean), `hits` and `pictures`.
+    Stands before every callback that reads them. A training step returns `loss` (a mean), `hits` and `images`.
     """
 
     def __init__(self) -> None:
-        self.sums: Tensor | None = None  # of this epoch's losses, hits and pictures, on this device
+        self.sums: Tensor | None = None  # of this epoch's losses, hits and images, on this device
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Add a batch, without waiting for the device."""
-        if isinstance(outputs, Mapping) and "pictures" in outputs:
-            loss, hits, pictures = outputs["loss"].detach(), outputs["hits"], outputs["pictures"]
+        if isinstance(outputs, Mapping) and "images" in outputs:
+            loss, hits, images = outputs["loss"].detach(), outputs["hits"], outputs["images"]
             if pl_module.automatic_optimization:  # Lightning has divided it by how many batches make a step
                 loss = loss * trainer.accumulate_grad_batches
-            sums = torch.stack([loss.float() * pictures, hits.float(), torch.full_like(loss, pictures).float()])
+            sums = torch.stack([loss.float() * images, hits.float(), torch.full_like(loss, images).float()])
             self.sums = sums if self.sums is None else self.sums + sums
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -50,6 +50,6 @@ class TrainingMeans(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log them, and start anew."""
         if self.sums is not None:
-            loss, hits, pictures = trainer.strategy.reduce(self.sums, reduce_op="sum")
-            pl_module.log_dict({"train/loss": loss / pictures, "train/accuracy": hits / pictures})
+            loss, hits, images = trainer.strategy.reduce(self.sums, reduce_op="sum")
+            pl_module.log_dict({"train/loss": loss / images, "train/accuracy": hits / images})
         self.sums = None

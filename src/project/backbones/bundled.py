@@ -27,7 +27,7 @@ SHA256 = {
 def efficientnet_lite(
     variant: int = 0, weights: str | None = "bundled", pooling: str | None = None, seed: int = 0
 ) -> Backbone:
-    """EfficientNet-Lite 0, 1 or 2: 1280 features from pictures of 224, 240 or 260 pixels.
+    """EfficientNet-Lite 0, 1 or 2: 1280 features from images of 224, 240 or 260 pixels.
 
     `weights` is "bundled" (ImageNet-1k), the path of a checkpoint of one's own with timm's names, or None for random
     weights drawn from `seed`; `pooling` is avg or gem (see `Pooled`). The network is timm's; the weights come from
@@ -65,14 +65,14 @@ def efficientnet_lite(
     if pooling:
         network = Pooled(network, see_timm, pooling)
         num_features = width(network, preprocessing.crop)
-    recipe = {
+    spec = {
         "_target_": "project.backbones.bundled.efficientnet_lite",
         "variant": variant,
         "weights": str(file) if file else weights,
         "pooling": pooling,
         "seed": seed,
     }
-    return Backbone(network.eval(), num_features, preprocessing, recipe)
+    return Backbone(network.eval(), num_features, preprocessing, spec)
 
 
 def _read_weights(variant: int) -> list[torch.Tensor]:

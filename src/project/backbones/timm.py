@@ -50,7 +50,7 @@ def from_timm(
     if pooling:
         network = Pooled(network, see_timm, pooling)
         features = width(network, preprocessing.crop)
-    recipe = {
+    spec = {
         "_target_": "project.backbones.timm.from_timm",
         "name": full_name(config),  # with its tag, since a later timm may change which one is the default
         "weights": str(file) if file else weights,
@@ -58,7 +58,7 @@ def from_timm(
         "pooling": pooling,
         "seed": seed,
     }
-    return Backbone(network, features, preprocessing, recipe)
+    return Backbone(network, features, preprocessing, spec)
 
 
 def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None) -> Any:
@@ -66,8 +66,8 @@ def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, fil
 
     name = full_name(config)
     network: Any = load_pretrained(config, options) if pretrained else timm.create_model(name, **options)
-    if not hasattr(network, "reset_classifier"):  # the picture encoders of a few language models
-        raise ValueError(f"{name} does not turn a picture into one vector of features; choose another model")
+    if not hasattr(network, "reset_classifier"):  # the image encoders of a few language models
+        raise ValueError(f"{name} does not turn an image into one vector of features; choose another model")
     whole = set(network.state_dict())
     network.reset_classifier(0)
     if file:
@@ -79,7 +79,7 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
     """The resize and crop of timm's own evaluation, at `image_size` pixels or the size of the weights.
 
     Raises:
-        ValueError: for weights that want pictures padded ("border") or not square.
+        ValueError: for weights that want images padded ("border") or not square.
     """
     from timm.data import resolve_data_config
 
@@ -88,7 +88,7 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
     _, height, width = data["input_size"]
     if data["crop_mode"] not in ("center", "squash") or height != width:
         raise ValueError(
-            f"{full_name(config)} wants pictures of {height} x {width} pixels and crop mode "
+            f"{full_name(config)} wants images of {height} x {width} pixels and crop mode "
             f"{data['crop_mode']!r}; only square ones with 'center' or 'squash' are supported: choose another"
         )
     resize = floor(height / data["crop_pct"])

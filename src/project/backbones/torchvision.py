@@ -47,14 +47,14 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
         load_weights_file(network, file, [classifier])
     if pooling:
         network, num_features = _pooled(network.eval(), pooling, _preprocessing(chosen).crop)
-    recipe = {
+    spec = {
         "_target_": "project.backbones.torchvision.from_torchvision",
         "name": name,
         "weights": str(file) if file else chosen.name if weights else None,  # not "DEFAULT", which may change
         "pooling": pooling,
         "seed": seed,
     }
-    return Backbone(network.eval(), num_features, _preprocessing(chosen), recipe)
+    return Backbone(network.eval(), num_features, _preprocessing(chosen), spec)
 
 
 def _choose(name: str, weights: str) -> WeightsEnum:

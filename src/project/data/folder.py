@@ -7,12 +7,12 @@ from typing import NoReturn
 
 from headstart.images.class_order import in_order
 from headstart.images.splits import Splitting
-from headstart.images.table import SPLIT_NAMES, PictureSet, Row, picture_set
+from headstart.images.table import SPLIT_NAMES, ImageTable, Row, image_table
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 
-def find_pictures(
+def find_images(
     root: str | Path,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
@@ -20,15 +20,15 @@ def find_pictures(
     folds: int | None = None,
     fold: int | None = None,
     group: str | None = None,
-) -> PictureSet:
-    """Find the pictures of `root/[train|val|test/]class/**` and split them where the folders don't.
+) -> ImageTable:
+    """Find the images of `root/[train|val|test/]class/**` and split them where the folders don't.
 
     Split folders (`train`, `val`/`valid`/`validation`, `test`) are used as they are. A split that has no
-    folder is cut from the training pictures: seeded, and stratified by class. The arguments are those of `Splitting`.
+    folder is cut from the training images: seeded, and stratified by class. The arguments are those of `Splitting`.
 
     Raises:
-        ValueError: there is no such folder, one below it can't be read, no picture, only one class, a class that has
-            too few pictures, or a class that only the validation or test pictures know.
+        ValueError: there is no such folder, one below it can't be read, no image, only one class, a class that has
+            too few images, or a class that only the validation or test images know.
     """
     splitting = Splitting(val_fraction, test_fraction, seed, folds, fold, group)
     root = Path(root).expanduser()
@@ -39,12 +39,12 @@ def find_pictures(
     rows = [row for some, _ in found.values() for row in some]
     if not rows:
         raise ValueError(
-            f"no pictures in {root}: one folder per class is expected, with files ending in {' '.join(sorted(ENDINGS))}"
+            f"no images in {root}: one folder per class is expected, with files ending in {' '.join(sorted(ENDINGS))}"
         )
-    # A folder without pictures is a split all the same: nothing is cut for it.
+    # A folder without images is a split all the same: nothing is cut for it.
     splitting = replace(splitting, **{f"{split}_fraction": 0.0 for split in found if split != "train"})
     classes = in_order(path.name for path in _folders(split_dirs["train"]))
-    return picture_set(rows, splitting, str(root), sum(ignored for _, ignored in found.values()), classes)
+    return image_table(rows, splitting, str(root), sum(ignored for _, ignored in found.values()), classes)
 
 
 def _split_dirs(root: Path) -> dict[str, Path]:
@@ -54,14 +54,14 @@ def _split_dirs(root: Path) -> dict[str, Path]:
     for path in folders:
         split = SPLIT_NAMES.get(path.name.lower())
         if split in dirs:
-            raise ValueError(f"{dirs[split]} and {path} are both {split} pictures: keep one of them")
+            raise ValueError(f"{dirs[split]} and {path} are both {split} images: keep one of them")
         if split:
             dirs[split] = path
     return dirs if "train" in dirs and (len(dirs) > 1 or len(folders) == 1) else {}
 
 
 def _rows(folder: Path, split: str) -> tuple[list[Row], int]:
-    """The pictures in the class folders below `folder`, in order, and the number of other files."""
+    """The images in the class folders below `folder`, in order, and the number of other files."""
     rows: list[Row] = []
     ignored = 0
     for directory, names, files in os.walk(folder, onerror=_refuse, followlinks=True):

@@ -1,4 +1,4 @@
-"""From a CSV, TSV or Parquet file with a path and a label in every row to a table of pictures."""
+"""From a CSV, TSV or Parquet file with a path and a label in every row to a table of images."""
 
 import os
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ def read_labels(
     split_column: str | None = SPLIT,
     group_column: str | None = None,
 ) -> list[Row]:
-    """Read a row for each picture; paths start from the file's folder, unless they are absolute.
+    """Read a row for each image; paths start from the file's folder, unless they are absolute.
 
     The split is train, val, valid, validation or test, in any case, or empty: then it is as if there were none. A
-    column `split` need not be there. A picture that is named twice in the same way counts once.
+    column `split` need not be there. An image that is named twice in the same way counts once.
 
     Raises:
         ValueError: a file that can't be read, a column that isn't there, an empty path or label, an unknown split, a
-            picture that is named twice in different ways, or pictures that don't exist.
+            image that is named twice in different ways, or images that don't exist.
     """
     path = Path(path).expanduser()
     wanted = {

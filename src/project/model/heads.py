@@ -27,9 +27,9 @@ def mlp(num_features: int, num_classes: int, hidden: int = 512, dropout: float =
 
 
 def _normalisation(norm: str, num_features: int) -> nn.Module:
-    """`layer` looks at one picture at a time; `batch` standardises each feature over the pictures, as MAE's probe does.
+    """`layer` looks at one image at a time; `batch` standardises each feature over the images, as MAE's probe does.
 
-    Neither has weights. `batch` suits features that hardly differ between pictures, and can't train on a batch of one
+    Neither has weights. `batch` suits features that hardly differ between images, and can't train on a batch of one
     (He et al. 2022, https://arxiv.org/abs/2111.06377, appendix A). `none` leaves the features as they are.
     """
     if norm == "none":

@@ -12,17 +12,17 @@ from .classifier import Batch, Classifier
 
 
 class LogisticRegression(Classifier):
-    """A classifier whose linear head is solved for, once an epoch, on the features of all training pictures.
+    """A classifier whose linear head is solved for, once an epoch, on the features of all training images.
 
     Every epoch has its own penalty, from `strongest` to `weakest` in `epochs` steps that are even on a logarithmic
-    scale, and starts where the last one ended; which penalty is best is seen on the validation pictures, as the best C
+    scale, and starts where the last one ended; which penalty is best is seen on the validation images, as the best C
     of any logistic regression is. A penalty weighs half the squared weights of features with a variance of one, beside
     the mean loss: 1 is strong for any features, 1e-5 next to nothing. With starts this warm, `max_iter` iterations
     are enough for each. The other arguments are the Classifier's; lr, weight_decay, optimizer and scheduler are
     not looked at.
     """
 
-    wants_whole_set = True
+    full_batch = True
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class LogisticRegression(Classifier):
         return LBFGS(parameters, max_iter=self.max_iter, tolerance_grad=1e-4, line_search_fn="strong_wolfe")
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any] | None:
-        """Wait for the epoch's last batch; then solve for the head, and return what came out for all pictures."""
+        """Wait for the epoch's last batch; then solve for the head, and return what came out for all images."""
         self.seen.append(self._of_all_devices(batch))
         if not self.trainer.is_last_batch:
             return None
@@ -71,10 +71,10 @@ class LogisticRegression(Classifier):
         return self._training_loss(logits, labels)
 
     def _of_all_devices(self, batch: Batch) -> Batch:
-        """Features and labels of a batch; of pictures, every device has its share, and needs the features of all."""
-        pictures, labels = batch
-        features = self.features(pictures)
-        if features is pictures:
+        """Features and labels of a batch; of images, every device has its share, and needs the features of all."""
+        images, labels = batch
+        features = self.features(images)
+        if features is images:
             return batch
         all_features, all_labels = self.all_gather(features), self.all_gather(labels)
         assert isinstance(all_features, Tensor)
@@ -109,9 +109,9 @@ def solve(
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    """Move a linear head to the minimum of its mean loss on `features` [pictures, num_features] plus the penalty.
+    """Move a linear head to the minimum of its mean loss on `features` [images, num_features] plus the penalty.
 
-    `step` is that of an optimizer which takes a closure. Returns the logits [pictures, num_classes]. Solved for are
+    `step` is that of an optimizer which takes a closure. Returns the logits [images, num_classes]. Solved for are
     the weights for features that are centred, and scaled by one factor for all: no other scaling keeps the
     solution that of a logistic regression on the features as they are.
     """

@@ -1,4 +1,4 @@
-"""What a classifier is measured by, on validation and test pictures."""
+"""What a classifier is measured by, on validation and test images."""
 
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -21,11 +21,11 @@ class Measured(LightningModule):
         self.confusion_matrix = MulticlassConfusionMatrix(num_classes)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure one batch of validation pictures."""
+        """Measure one batch of validation images."""
         self._measure(batch, "val", self.val_metrics)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure one batch of test pictures."""
+        """Measure one batch of test images."""
         self.confusion_matrix.update(self._measure(batch, "test", self.test_metrics), batch[1])
 
     def on_test_start(self) -> None:
@@ -33,8 +33,8 @@ class Measured(LightningModule):
         self.confusion_matrix.reset()
 
     def _measure(self, batch: Batch, split: str, metrics: MetricCollection) -> Tensor:
-        pictures, labels = batch
-        logits = self(pictures)
+        images, labels = batch
+        logits = self(images)
         metrics.update(logits, labels)
         self.log(f"{split}/loss", F.cross_entropy(logits, labels), batch_size=len(labels), sync_dist=True)
         self.log_dict(metrics)

@@ -1,4 +1,4 @@
-"""What is measured on validation and test pictures, besides the loss."""
+"""What is measured on validation and test images, besides the loss."""
 
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
@@ -7,7 +7,7 @@ METRICS = ("loss", "accuracy", "balanced_accuracy", "f1")
 
 
 def classification_metrics(num_classes: int) -> MetricCollection:
-    """`accuracy` over pictures, `balanced_accuracy` (its mean over classes) and macro `f1`, right across devices."""
+    """`accuracy` over images, `balanced_accuracy` (its mean over classes) and macro `f1`, right across devices."""
     return MetricCollection(
         {
             "accuracy": MulticlassAccuracy(num_classes, average="micro"),

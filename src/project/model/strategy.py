@@ -42,7 +42,7 @@ class Strategy:
     freeze: str | int | None = None
     decay: float = 1.0
     head_scale: float = 1.0
-    thaw_every: int = 0
+    unfreeze_every: int = 0
     head_first: bool = False
     batchnorm: str = "moving"
     rank: int = 8
@@ -56,9 +56,9 @@ class Strategy:
             raise ValueError(
                 f"{name}.decay={self.decay} must be above 0, 1 at most; {name}.head_scale={self.head_scale} above 0"
             )
-        if self.thaw_every < 0 or self.rank < 1:
+        if self.unfreeze_every < 0 or self.rank < 1:
             raise ValueError(
-                f"{name}.thaw_every={self.thaw_every} must be a number of epochs, {name}.rank={self.rank} above 0"
+                f"{name}.unfreeze_every={self.unfreeze_every} must be epochs, {name}.rank={self.rank} above 0"
             )
 
     def groups(self, network: nn.Module) -> tuple[Group, ...]:
@@ -82,9 +82,9 @@ class Strategy:
 
     def trains(self, group: Group, epoch: int) -> bool:
         """Whether a group is trained in an epoch, counted from 0; else it is frozen, and in eval mode."""
-        return epoch >= self.thaw_every * (group.depth + 1)
+        return epoch >= self.unfreeze_every * (group.depth + 1)
 
-    def share(self, group: Group) -> float:
+    def lr_scale(self, group: Group) -> float:
         """A group's learning rate, as a share of the uppermost one's."""
         return self.decay**group.depth
 

@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG files that need nothing but an image viewer.
+"""Images of a run, as PNG files that need nothing but an image viewer.
 
 Making axes takes longer than drawing them: the jobs of a sweep share theirs, and put their own numbers in.
 """
@@ -49,7 +49,7 @@ def _history_figure() -> Figure:
 
 
 def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], path: str | Path) -> None:
-    """Draw test pictures by true class (rows) and predicted class (columns), shaded by share of the row."""
+    """Draw test images by true class (rows) and predicted class (columns), shaded by share of the row."""
     matrix = np.asarray(counts)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     canvas, axes, image, names = _matrix_figure(classes)
@@ -68,7 +68,7 @@ def plot_confusion_matrix(counts: list[list[int]], classes: tuple[str, ...], pat
 
 @lru_cache(maxsize=1)
 def _matrix_figure(classes: tuple[str, ...]) -> tuple[FigureCanvasAgg, Axes, AxesImage, Any]:
-    """A field for each pair of classes, empty yet; and its picture, with the names of the classes."""
+    """A field for each pair of classes, empty yet; and its image, with the names of the classes."""
     # In inches, for ten-point letters: room for the names on the left, and at 45 degrees below.
     grid, longest = 0.3 + 0.45 * len(classes), 0.09 * max(map(len, classes))
     left, bottom = 0.6 + longest, 0.6 + 0.75 * longest
@@ -77,8 +77,8 @@ def _matrix_figure(classes: tuple[str, ...]) -> tuple[FigureCanvasAgg, Axes, Axe
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((left / width, bottom / height, grid / width, grid / height))
     image = axes.imshow(np.zeros((len(classes), len(classes))), cmap="Blues", vmin=0, vmax=1)
-    image.set_animated(True)  # left out of the picture
-    axes.set_title("test pictures", y=1.0)
+    image.set_animated(True)  # left out of the image
+    axes.set_title("test images", y=1.0)
     axes.set(xlabel="predicted", ylabel="true")
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), classes)

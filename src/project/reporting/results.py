@@ -19,7 +19,7 @@ def write_results(
 ) -> Path:
     """Write `result`, the class names, versions, git commit, command, and what was `found` for `auto`."""
     path = Path(run_dir) / "results.json"
-    facts = {
+    content = {
         "status": "finished",
         **asdict(result),
         "best_checkpoint": _within(Path(run_dir), result.best_checkpoint),
@@ -29,40 +29,40 @@ def write_results(
         "command": command,
         "found": found,
     }
-    _write(path, facts)
+    _write(path, content)
     return path
 
 
 def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, command: str) -> None:
     """Write to `run_dir/results.json` which signal ended the run, and after how many whole epochs and steps."""
-    facts = {
+    content = {
         "status": "interrupted",
         "signal": signal.Signals(signum).name,
         "epoch": epoch,
         "step": step,
         "command": command,
     }
-    _write(Path(run_dir) / "results.json", facts)
+    _write(Path(run_dir) / "results.json", content)
 
 
 def finished_score(run_dir: str | Path, command: str) -> float | None:
     """The score of a run that has ended; None for any other. Raises ValueError when it was another command's."""
     path = Path(run_dir) / "results.json"
     try:
-        facts = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    if facts.get("status") != "finished":
+    if content.get("status") != "finished":
         return None
-    if facts["command"] != command:
-        raise ValueError(f"{path} is of another job ({facts['command']}): resume a sweep with the overrides it had")
-    return facts["score"]
+    if content["command"] != command:
+        raise ValueError(f"{path} is of another job ({content['command']}): resume a sweep with the overrides it had")
+    return content["score"]
 
 
-def _write(path: Path, facts: dict[str, Any]) -> None:
+def _write(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all: scripts look at it while runs are killed."""
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(facts, indent=2) + "\n")
+    part.write_text(json.dumps(content, indent=2) + "\n")
     part.replace(path)
 
 

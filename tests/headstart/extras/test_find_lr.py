@@ -29,7 +29,7 @@ class Regression(LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lr, self.wants_whole_set, self.biggest = 1.0, False, 0
+        self.lr, self.full_batch, self.biggest = 1.0, False, 0
         self.weights = torch.nn.ParameterList([torch.zeros(1), torch.zeros(1)])
         self.rates: list[list[float]] = []
 
@@ -108,13 +108,13 @@ def test_the_largest_batch_that_fits(workdir: Path) -> None:
 
 def test_where_nothing_is_searched() -> None:
     model, data = cast(Any, Regression()), cast(Any, Numbers())
-    data.pictures = SimpleNamespace(train=range(700))
+    data.table = SimpleNamespace(train=range(700))
     with pytest.raises(ValueError, match=r"data\.batch_size=auto is found on one device"):
         find_batch_size(model, data, searcher("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")())
     assert find_batch_size(model, data, searcher()()) == 64
-    data.pictures = SimpleNamespace(train=range(100))
+    data.table = SimpleNamespace(train=range(100))
     assert find_batch_size(model, data, searcher()()) == 8
-    model.wants_whole_set = True
+    model.full_batch = True
     assert find_batch_size(model, data, searcher()()) == 64
 
 
@@ -145,10 +145,10 @@ def test_a_run_with_auto_is_the_one_with_the_rate_typed_in(
 
 @pytest.mark.usefixtures("workdir")
 def test_a_resumed_run_keeps_what_was_found(
-    monkeypatch: pytest.MonkeyPatch, pictures: Path, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, images: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     live = ["features.cache=false", "solver=adamw", "data.batch_size=auto", "logger=none", "trainer.max_epochs=1"]
-    overrides = ["data=folder", f"data.root={pictures}", *TINY, *live]
+    overrides = ["data=folder", f"data.root={images}", *TINY, *live]
     Path("run/.hydra").mkdir(parents=True)
     Path("run/.hydra/overrides.yaml").write_text(json.dumps(overrides))
     Path("run/found.json").write_text('{"data.batch_size": 20}')

@@ -1,4 +1,4 @@
-"""Models of Hugging Face: loaded from a folder or the Hub's cache, with what their processors do to pictures."""
+"""Models of Hugging Face: loaded from a folder or the Hub's cache, with what their processors do to images."""
 
 import json
 import shutil
@@ -57,15 +57,15 @@ def test_features_are_the_models_own(name: str, tmp_path: Path) -> None:
     network = save(name, tmp_path)
     backbone = from_huggingface(str(tmp_path))
     side = backbone.preprocessing.crop
-    pictures = torch.randn(2, 3, side, side)
-    features = backbone.network(pictures)
+    images = torch.randn(2, 3, side, side)
+    features = backbone.network(images)
     assert features.shape == (2, backbone.num_features) == (2, MODELS[name][2])
-    torch.testing.assert_close(features, network(pixel_values=pictures).pooler_output.flatten(1))
-    assert backbone.recipe["name"] == str(tmp_path)
+    torch.testing.assert_close(features, network(pixel_values=images).pooler_output.flatten(1))
+    assert backbone.spec["name"] == str(tmp_path)
     average = from_huggingface(str(tmp_path), pooling="avg")
-    assert average.network(pictures).shape == features.shape
+    assert average.network(images).shape == features.shape
     if name in ("convnext", "resnet", "swin"):  # the average is what these give themselves
-        torch.testing.assert_close(average.network(pictures), features)
+        torch.testing.assert_close(average.network(images), features)
 
 
 def test_of_a_classifier_the_class_token_is_taken_without_a_word(
@@ -75,13 +75,13 @@ def test_of_a_classifier_the_class_token_is_taken_without_a_word(
     network = transformers.ViTForImageClassification(config).eval()
     network.save_pretrained(tmp_path)
     shutil.copy(huggingface_vit / "preprocessor_config.json", tmp_path)
-    pictures = torch.randn(2, 3, 32, 32)
+    images = torch.randn(2, 3, 32, 32)
     capfd.readouterr()
     backbone = from_huggingface(str(tmp_path))
     assert capfd.readouterr() == ("", "")
     with torch.no_grad():
-        wanted = network.vit(pixel_values=pictures).last_hidden_state[:, 0]
-        torch.testing.assert_close(backbone.network(pictures), wanted)
+        wanted = network.vit(pixel_values=images).last_hidden_state[:, 0]
+        torch.testing.assert_close(backbone.network(images), wanted)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_of_a_classifier_the_class_token_is_taken_without_a_word(
 )
 def test_preprocessing_is_what_the_processor_does(processor: Any) -> None:
     noise = torch.randint(0, 256, (9, 13, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    picture = Image.fromarray(noise.numpy()).resize((520, 360))
-    wanted = processor(picture, return_tensors="pt").pixel_values[0]
+    image = Image.fromarray(noise.numpy()).resize((520, 360))
+    wanted = processor(image, return_tensors="pt").pixel_values[0]
     found = processor_preprocessing(processor, "it")
-    ours = ResizeAndCrop(found)(pil_to_tensor(picture)).float() / 255
+    ours = ResizeAndCrop(found)(pil_to_tensor(image)).float() / 255
     ours = (ours - torch.tensor(found.mean).view(3, 1, 1)) / torch.tensor(found.std).view(3, 1, 1)
     assert ours.shape == wanted.shape
     assert (ours - wanted).abs().max() < 0.02  # of values from -2 to 2
@@ -121,7 +121,7 @@ def test_preprocessing_is_what_the_processor_does(processor: Any) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_unusual_processors_are_refused(processor: Any, reason: str) -> None:
-    with pytest.raises(ValueError, match=rf"\Ait wants pictures [^\n]*{reason}[^\n]*\Z"):
+    with pytest.raises(ValueError, match=rf"\Ait wants images [^\n]*{reason}[^\n]*\Z"):
         processor_preprocessing(processor, "it")
 
 
@@ -144,7 +144,7 @@ def test_the_hubs_cache_is_enough(hub: Path, huggingface_vit: Path) -> None:
     backbone = from_huggingface("somebody/vit")
     assert time.monotonic() - start < 10  # no question that nobody answers
     assert backbone.digest == from_huggingface(str(huggingface_vit)).digest
-    assert backbone.recipe["name"] == "somebody/vit"
+    assert backbone.spec["name"] == "somebody/vit"
 
 
 @pytest.mark.usefixtures("hub")
@@ -155,7 +155,7 @@ def test_offline_says_what_to_do_in_one_line() -> None:
     assert time.monotonic() - start < 10  # the Hub's own retries take 20 seconds and more
 
 
-@pytest.mark.parametrize("damage", ["pickle", "half", "incomplete", "no processor", "code", "not of pictures"])
+@pytest.mark.parametrize("damage", ["pickle", "half", "incomplete", "no processor", "code", "not of images"])
 def test_what_can_not_be_loaded_is_said_in_one_line(damage: str, tmp_path: Path, huggingface_vit: Path) -> None:
     folder = tmp_path / "vit"
     shutil.copytree(huggingface_vit, folder)
@@ -182,7 +182,7 @@ def test_what_can_not_be_loaded_is_said_in_one_line(damage: str, tmp_path: Path,
     assert not (tmp_path / "ran").exists()
 
 
-def test_models_that_hide_parts_of_pictures_are_refused(tmp_path: Path) -> None:
+def test_models_that_hide_parts_of_images_are_refused(tmp_path: Path) -> None:
     config = transformers.ViTMAEConfig(image_size=32, patch_size=8, **SIZES)
     transformers.ViTMAEModel(config).save_pretrained(tmp_path)
     transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)

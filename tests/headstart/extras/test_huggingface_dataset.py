@@ -11,9 +11,9 @@ from PIL import Image
 from runs import Train, results
 
 from headstart.extras.huggingface.dataset import read_huggingface
-from headstart.images.decoding import read_picture
+from headstart.images.decoding import read_image
 from headstart.images.splits import Splitting
-from headstart.images.table import PictureSet, picture_set
+from headstart.images.table import ImageTable, image_table
 
 datasets = pytest.importorskip("datasets", reason="an extra")
 Patch = pytest.MonkeyPatch
@@ -33,7 +33,7 @@ def encoded(value: int, kind: str = "PNG") -> bytes:
 
 
 def made(first: int, count: int, **others: Any) -> Any:
-    """A split of pictures whose grey value is their number; of dogs, it is odd."""
+    """A split of images whose grey value is their number; of dogs, it is odd."""
     numbers = range(first, first + count)
     columns = {
         "image": [{"bytes": encoded(i), "path": None} for i in numbers],
@@ -45,15 +45,15 @@ def made(first: int, count: int, **others: Any) -> Any:
     return datasets.Dataset.from_dict(values, features=datasets.Features(features))
 
 
-def found(name: str | Path, tmp_path: Path, **columns: str) -> PictureSet:
+def found(name: str | Path, tmp_path: Path, **columns: str) -> ImageTable:
     rows = read_huggingface(str(name), tmp_path / "written", **columns)
-    return picture_set(rows, Splitting(0.2, 0.2), "there")
+    return image_table(rows, Splitting(0.2, 0.2), "there")
 
 
-def values(pictures: PictureSet, split: str) -> dict[int, str]:
-    """The class of every picture, by its grey value."""
-    samples = getattr(pictures, split)
-    return {int(read_picture(path)[0, 0, 0]): pictures.classes[label] for path, label in samples}
+def values(table: ImageTable, split: str) -> dict[int, str]:
+    """The class of every image, by its grey value."""
+    samples = getattr(table, split)
+    return {int(read_image(path)[0, 0, 0]): table.classes[label] for path, label in samples}
 
 
 def class_of(numbers: range) -> dict[int, str]:
@@ -64,14 +64,14 @@ def class_of(numbers: range) -> dict[int, str]:
 def test_a_saved_data_set_keeps_its_splits(tmp_path: Path, val: str) -> None:
     parts = {"train": made(0, 12), val: made(20, 4), "test": made(30, 6), "extra": made(40, 2)}
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")
-    pictures = found(tmp_path / "saved", tmp_path)
-    assert pictures.classes == ("dog", "wolf")
-    assert values(pictures, "train") == class_of(range(12))
-    assert values(pictures, "val") == class_of(range(20, 24))
-    assert values(pictures, "test") == class_of(range(30, 36))
+    table = found(tmp_path / "saved", tmp_path)
+    assert table.classes == ("dog", "wolf")
+    assert values(table, "train") == class_of(range(12))
+    assert values(table, "val") == class_of(range(20, 24))
+    assert values(table, "test") == class_of(range(30, 36))
 
 
-def test_encoded_pictures_are_written_as_they_are_and_once(tmp_path: Path, monkeypatch: Patch) -> None:
+def test_encoded_images_are_written_as_they_are_and_once(tmp_path: Path, monkeypatch: Patch) -> None:
     (tmp_path / "set").mkdir()
     made(0, 20).to_parquet(tmp_path / "set" / "train.parquet")
     first = found(tmp_path / "set", tmp_path)
@@ -90,15 +90,13 @@ def test_files_are_used_where_they_lie(tmp_path: Path) -> None:
         path = tmp_path / "set" / ("wolf", "dog")[i % 2] / f"{i}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(i, "JPEG"))
-    pictures = found(tmp_path / "set", tmp_path)
-    samples = (*pictures.train, *pictures.val, *pictures.test)
-    assert {Path(path).parent.name for path, label in samples if pictures.classes[label] == "dog"} == {"dog"}
+    table = found(tmp_path / "set", tmp_path)
+    samples = (*table.train, *table.val, *table.test)
+    assert {Path(path).parent.name for path, label in samples if table.classes[label] == "dog"} == {"dog"}
     assert {path for path, _ in samples} == {str(path) for path in (tmp_path / "set").rglob("*.jpg")}
 
 
-def test_rows_without_label_or_picture_are_left_out_and_counted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_rows_without_label_or_image_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train = made(0, 12)
     holes = train.to_dict()
     holes["label"][3] = holes["image"][4] = None
@@ -106,8 +104,8 @@ def test_rows_without_label_or_picture_are_left_out_and_counted(
     unlabelled = made(20, 4).to_dict() | {"label": [-1] * 4}
     test = datasets.Dataset.from_dict(unlabelled, features=train.features)
     datasets.DatasetDict(train=train, test=test).save_to_disk(tmp_path / "saved")
-    pictures = found(tmp_path / "saved", tmp_path)
-    assert values(pictures, "train") | values(pictures, "val") | values(pictures, "test") == {
+    table = found(tmp_path / "saved", tmp_path)
+    assert values(table, "train") | values(table, "val") | values(table, "test") == {
         i: name for i, name in class_of(range(12)).items() if i not in (3, 4)
     }
     assert "6 rows of" in caplog.text

@@ -29,7 +29,7 @@ from headstart.extras.shards.stream import Loaded, ShardLoader, ShardStream, eve
 from headstart.extras.shards.tar import ShardSplit, expand_shards, read_shard
 from headstart.extras.shards.unpack import Unpack
 from headstart.features.file import read_features
-from headstart.features.metadata import read_facts
+from headstart.features.metadata import read_metadata
 from headstart.images.augmentation import LIGHT
 from headstart.images.splits import Splitting
 from project.data.datasets import webdataset
@@ -50,10 +50,10 @@ def write_shard(path: Path, members: Members) -> Path:
 
 
 @pytest.fixture
-def shards(pictures: Path, tmp_path: Path) -> Path:
-    """The pictures of all tests as train-0.tar to train-2.tar, val-0.tar, and test-0.tar and test-1.tar."""
+def shards(images: Path, tmp_path: Path) -> Path:
+    """The images of all tests as train-0.tar to train-2.tar, val-0.tar, and test-0.tar and test-1.tar."""
     for split, count in (("train", 3), ("val", 1), ("test", 2)):
-        paths = sorted(pictures.glob(f"{split}/*/*"))
+        paths = sorted(images.glob(f"{split}/*/*"))
         for number in range(count):
             members: Members = []
             for path in paths[number::count]:
@@ -86,15 +86,13 @@ def test_a_second_run_streams_nothing_and_a_third_only_what_has_changed(
 ) -> None:
     cold = results(stream())
     assert "6 shards with 10 classes (train 3, val 1, test 2)" in (said := capsys.readouterr().out)
-    assert "80 pictures in data/features, 80 of them computed now" in said
+    assert "80 images in data/features, 80 of them computed now" in said
     assert sum(map(sum, cold["confusion_matrix"])) == 20
     assert results(stream())["metrics"] == cold["metrics"]
-    assert "80 pictures in data/features, 0 of them computed now" in capsys.readouterr().out
+    assert "80 images in data/features, 0 of them computed now" in capsys.readouterr().out
     os.utime(shards / "train-1.tar", (1, 1))
     stream("solver=adamw", "data.val='pipe:cat val-0.tar'")
-    assert (
-        "80 pictures in data/features, 33 of them computed now" in capsys.readouterr().out
-    )  # 13, and the command's 20
+    assert "80 images in data/features, 33 of them computed now" in capsys.readouterr().out  # 13, and the command's 20
 
 
 def test_a_run_that_is_killed_loses_one_shard(
@@ -110,17 +108,17 @@ def test_a_run_that_is_killed_loses_one_shard(
         with pytest.raises(SystemExit):
             stream()
     stream()
-    assert "80 pictures in data/features, 10 of them computed now" in capsys.readouterr().out
+    assert "80 images in data/features, 10 of them computed now" in capsys.readouterr().out
 
 
-def test_of_a_broken_picture_shard_and_key_are_named_or_it_is_counted(stream: Stream, shards: Path) -> None:
+def test_of_a_broken_image_shard_and_key_are_named_or_it_is_counted(stream: Stream, shards: Path) -> None:
     members: Members = [("a.jpg", b"no"), ("a.cls", b"star"), ("b.txt", b"?"), ("b.cls", b"star")]
     write_shard(shards / "train-3.tar", members)
     given, live = "data.train=train-{0..3}.tar", ("features.cache=false", "trainer.max_epochs=1")
     for road in ((), live):
         with pytest.raises(SystemExit, match=r"^error: [ab] in train-3\.tar can't be decoded .*data\.on_error=skip"):
             stream(given, *road)
-        assert results(stream(given, "data.on_error=skip", *road))["skipped_pictures"] == 2
+        assert results(stream(given, "data.on_error=skip", *road))["skipped_images"] == 2
     with pytest.raises(SystemExit, match=r"^error: a in train-3\.tar.*; b in train-3\.tar .* \(the file is empty\)"):
         stream(given)
 
@@ -182,7 +180,7 @@ def test_two_processes_lose_nothing_and_see_nothing_twice(
 
 
 def shard_files(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("data/features/*.safetensors") if "rows" not in read_facts(path)]
+    return [path for path in folder.glob("data/features/*.safetensors") if "rows" not in read_metadata(path)]
 
 
 def names_of(batches: Iterable[Loaded]) -> list[str]:
@@ -266,11 +264,11 @@ def evened(shares: list[list[Loaded]], size: int) -> list[list[list[str]] | str]
 def test_all_devices_get_as_many_full_batches() -> None:
     many, few = [batch_of("a", "b"), batch_of("c"), batch_of("d", "e")], [batch_of("x", "y")]
     assert evened([many, few], 2) == [[["a", "b"], ["c", "c"], ["d", "e"]], [["x", "y"]] * 3]
-    assert all("has no training picture" in str(problem) for problem in evened([many, []], 2))
+    assert all("has no training image" in str(problem) for problem in evened([many, []], 2))
 
 
 def splits_of(folder: Path, **fractions: Any) -> dict[str, list[str]]:
-    data = ShardData([str(folder / "train-{0..2}.tar")], splitting=Splitting(**fractions), passed_dir=folder)
+    data = ShardData([str(folder / "train-{0..2}.tar")], splitting=Splitting(**fractions), checked_dir=folder)
     data.setup()
     samples = [sample for number in range(3) for sample in read_shard(str(folder / f"train-{number}.tar"))]
     return {name: [one.lasting_name for one in samples if split.has(one)] for name, split in data.splits.items()}
@@ -367,7 +365,7 @@ def test_mistakes(shards: Path, monkeypatch: pytest.MonkeyPatch, options: dict[s
     ("overrides", "message"),
     [
         (["data.classes=[a,b]"], r"the label '\w+' of \w+ in train-0\.tar is none of the 2 classes"),
-        (["data.val=null", "data.val_fraction=0.001"], r"there are no val pictures in 3 shards"),
+        (["data.val=null", "data.val_fraction=0.001"], r"there are no val images in 3 shards"),
     ],
 )
 def test_mistakes_that_show_in_the_stream(stream: Stream, overrides: list[str], message: str) -> None:

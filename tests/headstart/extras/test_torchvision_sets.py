@@ -20,29 +20,29 @@ from torchvision import datasets
 
 from headstart.extras.torchvision_sets.rows import read_torchvision
 from headstart.extras.torchvision_sets.splits import KNOWN
-from headstart.images.decoding import read_picture
+from headstart.images.decoding import read_image
 from headstart.images.splits import Splitting
-from headstart.images.table import PictureSet, picture_set
+from headstart.images.table import ImageTable, image_table
 
 Patch = pytest.MonkeyPatch
 
 
-def found(name: str, root: Path, options: dict[str, Any] | None = None) -> PictureSet:
+def found(name: str, root: Path, options: dict[str, Any] | None = None) -> ImageTable:
     rows = read_torchvision(name, options or {}, root, root / "written", download=False)
-    return picture_set(rows, Splitting(0.2, 0.2), name)
+    return image_table(rows, Splitting(0.2, 0.2), name)
 
 
-def counts(pictures: PictureSet) -> list[int]:
-    return [len(pictures.train), len(pictures.val), len(pictures.test)]
+def counts(table: ImageTable) -> list[int]:
+    return [len(table.train), len(table.val), len(table.test)]
 
 
-def names(pictures: PictureSet, split: str) -> set[tuple[str, str]]:
+def names(table: ImageTable, split: str) -> set[tuple[str, str]]:
     """The file name and the class of every sample."""
-    return {(Path(sample.path).name, pictures.classes[sample.label]) for sample in getattr(pictures, split)}
+    return {(Path(sample.path).name, table.classes[sample.label]) for sample in getattr(table, split)}
 
 
 def touch(path: Path) -> None:
-    """A file that is no picture, so that nobody can decode it unnoticed."""
+    """A file that is no image, so that nobody can decode it unnoticed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
 
@@ -164,7 +164,7 @@ def fashion_mnist(root: Path, monkeypatch: Patch) -> None:
 
 TEN = cifar("CIFAR10", "labels", "label_names", {f"data_batch_{i}": 4 for i in range(1, 6)} | {"test_batch": 6})
 HUNDRED = cifar("CIFAR100", "fine_labels", "fine_label_names", {"train": 20, "test": 6})
-SETS = {  # who makes the files, the classes, and how many pictures train, val and test have
+SETS = {  # who makes the files, the classes, and how many images train, val and test have
     "OxfordIIITPet": (oxford_iiit_pet, ("Abyssinian", "Yorkshire Terrier"), [16, 4, 8]),
     "Flowers102": (flowers, ("hard-leaved pocket orchid", "pink primrose"), [10, 4, 6]),
     "Food101": (food, ("apple_pie", "waffles"), [16, 4, 8]),
@@ -183,10 +183,10 @@ ARRAYS = ("CIFAR10", "CIFAR100", "FashionMNIST", "SVHN")
 def test_classes_and_official_splits(name: str, tmp_path: Path, monkeypatch: Patch) -> None:
     make, classes, expected = SETS[name]
     make(tmp_path, monkeypatch)
-    pictures = found(name, tmp_path)
-    assert pictures.classes == classes
-    assert counts(pictures) == expected
-    assert all(Path(sample.path).is_file() for sample in (*pictures.train, *pictures.val, *pictures.test))
+    table = found(name, tmp_path)
+    assert table.classes == classes
+    assert counts(table) == expected
+    assert all(Path(sample.path).is_file() for sample in (*table.train, *table.val, *table.test))
     assert (tmp_path / "written").exists() == (name in ARRAYS)  # files are used where they lie
     assert Image.open.__module__ == "PIL.Image"
 
@@ -194,9 +194,9 @@ def test_classes_and_official_splits(name: str, tmp_path: Path, monkeypatch: Pat
 def test_labels_stay_with_their_files(tmp_path: Path, monkeypatch: Patch) -> None:
     flowers(tmp_path, monkeypatch)
     expected = {(f"image_{i:05d}.jpg", ("hard-leaved pocket orchid", "pink primrose")[i % 2]) for i in range(1, 21)}
-    pictures = found("Flowers102", tmp_path)
-    assert names(pictures, "train") | names(pictures, "val") | names(pictures, "test") == expected
-    assert {int(name[6:11]) for name, _ in names(pictures, "val")} == set(range(11, 15))
+    table = found("Flowers102", tmp_path)
+    assert names(table, "train") | names(table, "val") | names(table, "test") == expected
+    assert {int(name[6:11]) for name, _ in names(table, "val")} == set(range(11, 15))
 
 
 def test_options_go_to_the_constructor(tmp_path: Path, monkeypatch: Patch) -> None:
@@ -217,9 +217,9 @@ def test_options_go_to_the_constructor(tmp_path: Path, monkeypatch: Patch) -> No
 def test_arrays_become_png_once_pixel_by_pixel(tmp_path: Path, monkeypatch: Patch) -> None:
     TEN(tmp_path, monkeypatch)
     first = found("CIFAR10", tmp_path)
-    values = Counter(int(read_picture(sample.path).unique()) for sample in first.test)  # one grey value a picture
+    values = Counter(int(read_image(sample.path).unique()) for sample in first.test)  # one grey value an image
     assert values == Counter(range(6))
-    by_value = {int(read_picture(path)[0, 0, 0]): label for path, label in first.test}
+    by_value = {int(read_image(path)[0, 0, 0]): label for path, label in first.test}
     assert {value: first.classes[label] for value, label in by_value.items()} == {
         i: ("truck", "apple")[i % 2] for i in range(6)
     }
@@ -303,8 +303,8 @@ def test_the_config_says_all_of_it(tmp_path: Path, monkeypatch: Patch) -> None:
     folders = (f"data.root={tmp_path}", f"data_dir={tmp_path}/data", "data.val_fraction=0.5")
     data = instantiate(composed("data=torchvision", *folders, "data.name=CIFAR100").data)
     data.setup()
-    assert counts(data.pictures) == [10, 10, 6]
-    assert Path(data.pictures.test[0].path).is_relative_to(tmp_path / "data" / "written")
+    assert counts(data.table) == [10, 10, 6]
+    assert Path(data.table.test[0].path).is_relative_to(tmp_path / "data" / "written")
     options = ("+data.options.partition=2", "data.download=false", "data.name=DTD")
     with pytest.raises(ValueError, match="doesn't hold torchvision's DTD"):
         instantiate(composed("data=torchvision", *folders, *options).data).setup()

@@ -89,14 +89,14 @@ def find_batch_size(model: Classifier, data: ImageData | FeatureData, trainer: T
         ValueError: there are several devices, which Lightning can't search on.
     """
     usual, size = STAND_INS[BATCH_SIZE], 0
-    if isinstance(data, FeatureData) or model.wants_whole_set:
+    if isinstance(data, FeatureData) or model.full_batch:
         reason = "it decides nothing that is trained here"
         size = int(usual)
     elif trainer.world_size > 1:
         raise ValueError("data.batch_size=auto is found on one device: add trainer.devices=1, or type a number")
     else:
-        assert data.pictures is not None, "make_data has called setup()"
-        most = largest_batch(len(data.pictures.train))
+        assert data.table is not None, "make_data has called setup()"
+        most = largest_batch(len(data.table.train))
         if trainer.strategy.root_device.type != "cuda":
             size, reason = min(MOST_ON_A_CPU, most), "without a GPU, more is no faster, and no error ends a search"
         else:
@@ -105,9 +105,9 @@ def find_batch_size(model: Classifier, data: ImageData | FeatureData, trainer: T
     return size
 
 
-def largest_batch(pictures: int) -> int:
-    """The largest power of two, up to `LARGEST`, with which an epoch of so many pictures has `STEPS_AN_EPOCH` steps."""
-    return min(LARGEST, 1 << max(pictures // STEPS_AN_EPOCH, 2).bit_length() - 1)
+def largest_batch(images: int) -> int:
+    """The largest power of two, up to `LARGEST`, with which an epoch of so many images has `STEPS_AN_EPOCH` steps."""
+    return min(LARGEST, 1 << max(images // STEPS_AN_EPOCH, 2).bit_length() - 1)
 
 
 def try_batch_sizes(model: Classifier, data: LightningDataModule, trainer: Trainer, most: int) -> int:

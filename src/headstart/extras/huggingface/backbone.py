@@ -16,15 +16,15 @@ from .processor import processor_preprocessing
 
 
 class Features(nn.Module):
-    """What a model of Hugging Face says of a whole picture [batch, num_features]: its pooled output or class token."""
+    """What a model of Hugging Face says of a whole image [batch, num_features]: its pooled output or class token."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """For pictures [batch, 3, height, width]."""
-        output = self.network(pixel_values=pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """For images [batch, 3, height, width]."""
+        output = self.network(pixel_values=images)
         if getattr(output, "pooler_output", None) is not None:
             return output.pooler_output.flatten(1)
         tokens = output.last_hidden_state
@@ -42,7 +42,7 @@ def from_huggingface(
     For `pooling` see `Pooled`. Only safetensors are read, and code that comes with a model is never run.
 
     Raises:
-        ValueError: transformers isn't installed; the model can't be had or is none of pictures; a preprocessing of an
+        ValueError: transformers isn't installed; the model can't be had or is none of images; a preprocessing of an
             unusual kind, or a pooling that the network can't have.
     """
     if weights not in ("pretrained", None) and not weights_path(weights):
@@ -58,14 +58,14 @@ def from_huggingface(
     preprocessing = processor_preprocessing(processor, source)
     whole = Pooled(network, see_huggingface, pooling) if pooling else Features(network)
     num_features = _width(whole.eval(), preprocessing.crop, source)
-    recipe = {
+    spec = {
         "_target_": "headstart.extras.huggingface.backbone.from_huggingface",
         "name": source,
         "weights": str(file or weights) if weights else None,
         "pooling": pooling,
         "seed": seed,
     }
-    return Backbone(whole, num_features, preprocessing, recipe)
+    return Backbone(whole, num_features, preprocessing, spec)
 
 
 @torch.no_grad()
@@ -73,9 +73,9 @@ def _width(network: nn.Module, side: int, source: str) -> int:
     try:
         found = width(network, side)
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise ValueError(f"{source} gives no features for pictures of {side} pixels ({reason(error)})") from error
+        raise ValueError(f"{source} gives no features for images of {side} pixels ({reason(error)})") from error
     weight = next(network.parameters())
-    pictures = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0), device="cpu").to(weight.device)
-    if weight.device.type != "meta" and not torch.equal(network(pictures), network(pictures)):
-        raise ValueError(f"{source} hides random parts of each picture, which is for training it alone; choose another")
+    images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0), device="cpu").to(weight.device)
+    if weight.device.type != "meta" and not torch.equal(network(images), network(images)):
+        raise ValueError(f"{source} hides random parts of each image, which is for training it alone; choose another")
     return found

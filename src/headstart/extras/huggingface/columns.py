@@ -1,4 +1,4 @@
-"""Which columns of a Hugging Face data set hold pictures and labels, by their types."""
+"""Which columns of a Hugging Face data set hold images and labels, by their types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +12,9 @@ PLAIN = ("string", "large_string", "bool", "int", "uint")  # what a label's type
 def choose_columns(
     name: str, features: Mapping[str, Any], image_column: str | None = None, label_column: str | None = None
 ) -> tuple[str, str]:
-    """The columns of the pictures and of their labels, by name.
+    """The columns of the images and of their labels, by name.
 
-    Pictures are the only column of the type Image, labels that of the type ClassLabel, of several the one that is
+    Images are the only column of the type Image, labels that of the type ClassLabel, of several the one that is
     called label, labels or class; or, where there is none, the column of words or whole numbers of such a name.
 
     Raises ValueError when that leaves none or several, and when a named column isn't there or is of another type.

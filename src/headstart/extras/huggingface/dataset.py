@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ...images.stored import Picture, read_written, write_once
+from ...images.stored import EncodedImage, read_stored, store_once
 from ...images.table import SPLIT_NAMES, Row
 from ...loading import reason
 from .columns import choose_columns, class_name
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 def read_huggingface(
     name: str,
-    written_dir: str | Path,
+    images_dir: str | Path,
     config: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
 ) -> list[Row]:
-    """The pictures of the Hub's data set `name`, or of a local folder that `datasets` reads or has saved.
+    """The images of the Hub's data set `name`, or of a local folder that `datasets` reads or has saved.
 
-    `config` is its subset. Encoded pictures are written as they are below `written_dir`, once for each version of the
-    data set; those that are files already are used where they lie. Rows without a picture or a label are left out.
+    `config` is its subset. Encoded images are written as they are below `images_dir`, once for each version of the
+    data set; those that are files already are used where they lie. Rows without an image or a label are left out.
 
     Raises:
         ValueError: there is no such data set, it can't be fetched or read, `datasets` is missing, or it can't be told
@@ -43,22 +43,22 @@ def read_huggingface(
     local = Path(name).expanduser()
     meant = json.dumps([str(local.resolve()) if local.is_dir() else name, config, image_column, label_column])
     stem = f"{re.sub(r'[^a-zA-Z0-9_]+', '-', name).strip('-')}-{hashlib.sha256(meant.encode()).hexdigest()[:8]}"
-    written_dir = Path(written_dir)
+    images_dir = Path(images_dir)
     try:
         version = version_of_folder(local) if local.is_dir() else version_on_hub(name)
     except ConnectionError as error:
-        earlier = sorted(written_dir.glob(f"{stem}-*/"), key=lambda folder: folder.stat().st_mtime)
+        earlier = sorted(images_dir.glob(f"{stem}-*/"), key=lambda folder: folder.stat().st_mtime)
         if not earlier:
             raise ValueError(f"the data set {name} can't be fetched, and was never before ({reason(error)})") from error
         log.warning(f"the Hub can't be reached ({reason(error)}): {name} is taken as it was fetched before")
         version = earlier[-1].name.removeprefix(f"{stem}-")
-    folder = written_dir / f"{stem}-{version}"
-    rows = read_written(folder)
+    folder = images_dir / f"{stem}-{version}"
+    rows = read_stored(folder)
     if rows is not None:
         return rows
     parts = _parts(name, _load(local if local.is_dir() else name, config, version))
-    pictures = _pictures(name, parts, image_column, label_column)
-    return write_once(folder, pictures, sum(len(part) for part in parts.values()))
+    images = _images(name, parts, image_column, label_column)
+    return store_once(folder, images, sum(len(part) for part in parts.values()))
 
 
 def _load(source: str | Path, config: str | None, version: str) -> Any:
@@ -99,8 +99,8 @@ def _parts(name: str, loaded: Any) -> Parts:
     return found
 
 
-def _pictures(name: str, parts: Parts, image_column: str | None, label_column: str | None) -> Iterator[Picture]:
-    """Every picture, undecoded."""
+def _images(name: str, parts: Parts, image_column: str | None, label_column: str | None) -> Iterator[EncodedImage]:
+    """Every image, undecoded."""
     from datasets import Image
 
     left_out = 0
@@ -113,12 +113,12 @@ def _pictures(name: str, parts: Parts, image_column: str | None, label_column: s
             if content is None or value is None:
                 left_out += 1
             else:
-                yield Picture(content["bytes"] or _file(name, content["path"]), value, split)
+                yield EncodedImage(content["bytes"] or _file(name, content["path"]), value, split)
     if left_out:
-        log.warning(f"{left_out:,} rows of {name} have no picture or no label, and are left out")
+        log.warning(f"{left_out:,} rows of {name} have no image or no label, and are left out")
 
 
 def _file(name: str, path: str) -> str:
     if not Path(path).is_file():
-        raise ValueError(f"{name} has a picture that is neither in it nor a file here: {path}")
+        raise ValueError(f"{name} has an image that is neither in it nor a file here: {path}")
     return path

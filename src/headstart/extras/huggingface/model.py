@@ -19,14 +19,14 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # never a pickl
 
 
 def load_model(source: str, pretrained: bool, seed: int) -> tuple[Any, Any]:
-    """The network for pictures, in eval mode, and its image processor; random weights are drawn from `seed`.
+    """The network for images, in eval mode, and its image processor; random weights are drawn from `seed`.
 
     Raises:
-        ValueError: transformers isn't installed, or the model can't be had, is not whole or is none of pictures.
+        ValueError: transformers isn't installed, or the model can't be had, is not whole or is none of images.
     """
     with isolated(seed), _quiet():
         network, processor = _load(source, pretrained)
-        return _pictures_only(network, source), processor
+        return _images_only(network, source), processor
 
 
 def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
@@ -36,18 +36,18 @@ def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
     except ImportError as error:
         raise ValueError("backbone=huggingface needs transformers: pip install -e .[huggingface]") from error
     try:
-        place, options = _place(source, pretrained), {"trust_remote_code": False}
+        place, options = _where(source, pretrained), {"trust_remote_code": False}
         processor = AutoImageProcessor.from_pretrained(place, **options)
         if not pretrained:
             return AutoModel.from_config(AutoConfig.from_pretrained(place, **options)), processor
         network, loaded = AutoModel.from_pretrained(place, use_safetensors=True, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise ValueError(
-            f"the model {source} can't be loaded: it must be one of pictures, with {CONFIG}, preprocessor_config.json "
+            f"the model {source} can't be loaded: it must be one of images, with {CONFIG}, preprocessor_config.json "
             f"and {WEIGHTS[0]}, in a folder, in the Hub's cache or on the Hub, or choose another: {WORKS_OFFLINE} "
             f"({reason(error)})"
         ) from error
-    there = _pictures_only(network, source).state_dict()
+    there = _images_only(network, source).state_dict()
     if missing := [n for n in map(str, loaded["missing_keys"]) if n.removeprefix("vision_model.") in there]:
         raise ValueError(
             f"the weights of {source} are not whole: {missing[0]} and {len(missing) - 1} others are missing"
@@ -55,7 +55,7 @@ def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
     return network, processor
 
 
-def _place(source: str, pretrained: bool) -> str:
+def _where(source: str, pretrained: bool) -> str:
     """The folder where all files are, or the name of the model on the Hub; ConnectionError when that doesn't answer.
 
     transformers looks for adapters of a model that it knows by name, for half a minute where a firewall hides the
@@ -69,11 +69,11 @@ def _place(source: str, pretrained: bool) -> str:
     return source
 
 
-def _pictures_only(network: Any, source: str) -> Any:
-    """The part for pictures, in float32, without a layer for sentences that ViTs have and most checkpoints haven't."""
+def _images_only(network: Any, source: str) -> Any:
+    """The part for images, in float32, without a layer for sentences that ViTs have and most checkpoints haven't."""
     network = getattr(network, "vision_model", network)
     if network.main_input_name != "pixel_values":
-        raise ValueError(f"{source} is a {type(network).__name__}, which is no model of pictures; choose another")
+        raise ValueError(f"{source} is a {type(network).__name__}, which is no model of images; choose another")
     if isinstance(getattr(getattr(network, "pooler", None), "dense", None), nn.Linear):
         network.pooler = None
     return network.float().eval()

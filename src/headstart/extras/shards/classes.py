@@ -1,4 +1,4 @@
-"""The class names of shards, which a model needs before the first picture has come."""
+"""The class names of shards, which a model needs before the first image has come."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,11 @@ FILE = "classes.txt"
 
 
 def class_names(
-    given: str | Path | list[str] | None, shards: tuple[str, ...], passed_dir: str | Path
+    given: str | Path | list[str] | None, shards: tuple[str, ...], checked_dir: str | Path
 ) -> tuple[str, ...]:
     """The names in label order: those given, or a text file's lines, or those of `classes.txt` beside the shards.
 
-    Without any, local shards are looked through once for their labels; `passed_dir` remembers what was found.
+    Without any, local shards are looked through once for their labels; `checked_dir` remembers what was found.
 
     Raises:
         ValueError: there is no such file, no name for shards that aren't local, a name twice, or only one.
@@ -23,7 +23,7 @@ def class_names(
     if given is None and is_local(shards[0]) and (beside := Path(shards[0]).with_name(FILE)).is_file():
         given = beside
     names = _lines(Path(given)) if isinstance(given, str | Path) else [str(name) for name in given or ()]
-    names = names or _found(shards, Path(passed_dir))
+    names = names or _found(shards, Path(checked_dir))
     twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice or len(names) < 2:
         problem = f"the class {twice[0]!r} twice" if twice else f"{len(names)} class(es), but a classifier needs two"
@@ -51,15 +51,15 @@ def _lines(path: Path) -> list[str]:
         raise ValueError(f"{path} can't be read: give a text file with a class name a line (data.classes)") from error
 
 
-def _found(shards: tuple[str, ...], passed_dir: Path) -> list[str]:
+def _found(shards: tuple[str, ...], checked_dir: Path) -> list[str]:
     """The labels of local shards, numbers in their order; an unfinished look is not remembered."""
     if not all(map(is_local, shards)):
         raise ValueError(
             f"which classes does {shards[0]} have? Give data.classes=[...], or a text file with their names"
         )
-    record = passed_dir / f"{manifest(shards)}-labels.json"
+    record = checked_dir / f"{manifest(shards)}-labels.json"
     if not record.exists():
-        labels = {sample.label for shard in shards for sample in read_shard(shard, with_pictures=False)}
+        labels = {sample.label for shard in shards for sample in read_shard(shard, with_images=False)}
         numbers = all(label.isdecimal() for label in labels)
         remember(record, sorted(labels, key=int) if numbers else sorted(labels))
     return json.loads(record.read_text())

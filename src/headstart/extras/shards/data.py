@@ -1,4 +1,4 @@
-"""The LightningDataModule for shards: pictures as they stream by, with the same promises as for pictures in a table."""
+"""The LightningDataModule for shards: images as they stream by, with the same promises as for images in a table."""
 
 import logging
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from project.data.datamodule import ImageData
 
 from ...images.augmentation import LIGHT
 from ...images.checks import listed
-from ...images.order import place_of
+from ...images.order import position_of
 from ...images.splits import Splitting
 from .classes import class_names, label_numbers
 from .stream import Loaded, ShardLoader, ShardStream
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 
 class ShardData(ImageData):
-    """Pictures from tar files, wherever they are; arguments that aren't named here are ImageData's.
+    """Images from tar files, wherever they are; arguments that aren't named here are ImageData's.
 
     `train`, `val` and `test` are paths, URLs or commands as webdataset knows them; without `val` or `test`, a share of
     the training samples takes their place, which the seed and each sample's name decide. `shuffle` counts the samples
-    that the live road mixes at a time. Pictures are checked as they stream by. Of a live run on several devices,
-    broken pictures are counted for the first device only.
+    that the live road mixes at a time. Images are checked as they stream by. Of a live run on several devices,
+    broken images are counted for the first device only.
 
     Raises:
         ValueError: an argument can't be used; `splitting` has folds or groups, which need a table.
@@ -49,9 +49,9 @@ class ShardData(ImageData):
         super().__init__(self._find, **loading)
         self.splitting = splitting or Splitting()
         if self.splitting.folds is not None or self.splitting.group is not None:
-            raise ValueError("data.folds and data.group need a table of all pictures, which shards don't have")
+            raise ValueError("data.folds and data.group need a table of all images, which shards don't have")
         if self.balance != "none":
-            raise ValueError("data.balance needs a table of all pictures, which shards don't have")
+            raise ValueError("data.balance needs a table of all images, which shards don't have")
         if not isinstance(shuffle, int) or shuffle < 1:
             raise ValueError(f"data.shuffle={shuffle} must be a whole number from 1 up")
         self.given = {"train": train, "val": val, "test": test}
@@ -60,21 +60,21 @@ class ShardData(ImageData):
 
     def setup(self, stage: str | None = None) -> None:
         """Find the shards and the class names; raises ValueError for everything that is wrong with them."""
-        if self.pictures is None:
-            self.pictures = self._find()
+        if self.table is None:
+            self.table = self._find()
 
     def _find(self) -> ShardSet:
         shards = {split: expand_shards(given) for split, given in self.given.items()}
         if not shards["train"]:
             raise ValueError("there are no training shards: data.train='PATH/train-{000..099}.tar'")
-        classes = class_names(self.given_classes, shards["train"], self.passed_dir)
+        classes = class_names(self.given_classes, shards["train"], self.checked_dir)
         return ShardSet(classes, (), (), (), splits=cut(shards, self.splitting))
 
     @property
     def splits(self) -> dict[str, ShardSplit]:
         """Which samples every split has."""
-        assert isinstance(self.pictures, ShardSet), "call setup() first"
-        return self.pictures.splits
+        assert isinstance(self.table, ShardSet), "call setup() first"
+        return self.table.splits
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -82,23 +82,23 @@ class ShardData(ImageData):
         return label_numbers(self.classes)
 
     def unpack(self, draw: list[int] | None = None) -> Unpack:
-        """What makes pictures of samples; new random crops with `draw`."""
+        """What makes images of samples; new random crops with `draw`."""
         assert self.preprocessing is not None, "set data.preprocessing to the backbone's first"
         return Unpack(self.preprocessing, self.max_pixels, self.on_error, self.augment if draw else LIGHT, draw)
 
     def split(self, name: str) -> ShardSplit:
         """A split's samples; raises ValueError where there are none."""
         if name not in self.splits:
-            raise ValueError(f"there are no {name} pictures (data.{name}_fraction, or data.{name}=SHARDS)")
+            raise ValueError(f"there are no {name} images (data.{name}_fraction, or data.{name}=SHARDS)")
         return self.splits[name]
 
     def train_dataloader(self) -> Any:
         """Every sample once an epoch, in an order that the seed and the epoch decide, from where training stands."""
         trainer = self._trainer
         agree = trainer.strategy.reduce_boolean_decision if trainer.world_size > 1 else None
-        place = partial(place_of, trainer)
-        self.loader = ShardLoader(partial(self._stream, "train"), place, self.note_broken, agree, self.batch_size)
-        return self.loader
+        place = partial(position_of, trainer)
+        self.train_loader = ShardLoader(partial(self._stream, "train"), place, self.note_broken, agree, self.batch_size)
+        return self.train_loader
 
     def val_dataloader(self) -> Any:
         """Every sample once."""
@@ -109,22 +109,22 @@ class ShardData(ImageData):
         return ShardLoader(partial(self._stream, "test"), lambda: (0, 0), self.note_broken)
 
     def leave_out(self, problems: set[str]) -> None:
-        """Count pictures that are left out; raises ValueError where none may be."""
+        """Count images that are left out; raises ValueError where none may be."""
         if problems and self.on_error == "raise":
             raise ValueError(f"{listed(sorted(problems))}: replace what is broken, or leave it out: data.on_error=skip")
         if problems:
-            log.warning(f"data.on_error=skip leaves {len(problems):,} broken pictures out")
+            log.warning(f"data.on_error=skip leaves {len(problems):,} broken images out")
         self.note_broken(sorted(problems))
 
     def note_broken(self, problems: list[str]) -> None:
         """Count what was left out, however often it comes by."""
         self.broken |= set(problems)
-        assert self.pictures is not None, "call setup() first"
-        self.pictures = replace(self.pictures, skipped=len(self.broken))
+        assert self.table is not None, "call setup() first"
+        self.table = replace(self.table, skipped=len(self.broken))
 
     def files_of_batch(self, epoch: int, batch_idx: int, batch_size: int | None = None) -> list[str]:
-        """The pictures of one of the last training batches of this device."""
-        return self.loader.names.get(batch_idx, [])
+        """The images of one of the last training batches of this device."""
+        return self.train_loader.names.get(batch_idx, [])
 
     def _stream(self, name: str, epoch: int) -> Iterable[Loaded]:
         trainer, training = self._trainer, name == "train"

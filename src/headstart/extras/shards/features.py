@@ -11,7 +11,7 @@ from project.model.classifier import Classifier
 
 from ...features.cache import FeatureData
 from ...features.file import read_features
-from ...features.metadata import read_facts
+from ...features.metadata import read_metadata
 from .compute import ShardPass
 from .data import ShardData
 
@@ -25,13 +25,13 @@ class ShardFeatures(FeatureData):
         super().__init__(images, model, folder, **options)
 
     def files_of_batch(self, epoch: int, batch_idx: int) -> list[str]:
-        """The shards of a training batch's pictures; the pictures themselves where they are streamed."""
+        """The shards of a training batch's images; the images themselves where they are streamed."""
         shards = self.images.split("train").shards
         if self.live:
             return self.images.files_of_batch(epoch, batch_idx)
-        if self.model.wants_whole_set:
+        if self.model.full_batch:
             return list(shards)
-        ends = list(accumulate(read_facts(self.files["train", 0])["rows"]))
+        ends = list(accumulate(read_metadata(self.files["train", 0])["rows"]))
         rows = self.images.order(self.batch_size, ends[-1]).batches(epoch)[batch_idx]
         return sorted({shards[bisect_right(ends, row)] for row in rows.tolist()})
 

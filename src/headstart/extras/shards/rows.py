@@ -16,14 +16,14 @@ from .data import ShardData
 from .tar import Packed, is_local
 
 
-def shard_facts(common: dict[str, Any], images: ShardData, split: str, verify: str) -> list[dict[str, Any]]:
+def shard_metadata(common: dict[str, Any], images: ShardData, split: str, verify: str) -> list[dict[str, Any]]:
     """What each shard's features depend on; `common` is what all depend on."""
     common = common | {"max_pixels": images.max_pixels}
     shards = images.split(split).shards
     return [common | {"files": _identity(shard, verify), "folder": shard} for shard in shards]
 
 
-def joined_facts(shards: list[dict[str, Any]], images: ShardData, name: str) -> dict[str, Any]:
+def split_metadata(shards: list[dict[str, Any]], images: ShardData, name: str) -> dict[str, Any]:
     """What the features of a whole split depend on."""
     split = images.split(name)
     common = {key: value for key, value in shards[0].items() if key not in ("files", "folder")}

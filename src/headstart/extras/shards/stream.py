@@ -1,4 +1,4 @@
-"""Pictures straight from the shards: which device reads what, in which order, and how batches come out even."""
+"""Images straight from the shards: which device reads what, in which order, and how batches come out even."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ...images.order import Place
+from ...images.order import Position
 from .classes import number_of
 from .tar import Packed, ShardSplit, read_shard, webdataset
 from .unpack import Unpack
@@ -18,9 +18,9 @@ REMEMBERED = 8  # batches whose names are known; Lightning fetches one ahead
 
 
 class Loaded(NamedTuple):
-    """Pictures uint8 [batch, 3, crop, crop], labels int64 [batch], their names, and what is wrong with broken ones."""
+    """Images uint8 [batch, 3, crop, crop], labels int64 [batch], their names, and what is wrong with broken ones."""
 
-    pictures: Tensor
+    images: Tensor
     labels: Tensor
     names: list[str]
     broken: list[str]
@@ -48,9 +48,9 @@ class ShardStream(IterableDataset[Loaded]):
         self.order, self.buffer = order, buffer
 
     def __iter__(self) -> Iterator[Loaded]:
-        for pictures, kept, broken in self.unpack.batches(self._samples(), self.batch_size):
+        for images, kept, broken in self.unpack.batches(self._samples(), self.batch_size):
             labels = [number_of(sample.label, self.numbers, sample.name) for sample in kept]
-            yield Loaded(pictures, torch.tensor(labels), [sample.name for sample in kept], broken)
+            yield Loaded(images, torch.tensor(labels), [sample.name for sample in kept], broken)
 
     def _samples(self) -> Iterator[Packed]:
         wds, shards = webdataset(), list(self.split.shards)
@@ -77,32 +77,32 @@ class ShardLoader:
     """What a Trainer takes batches from: `open_stream(epoch)`, from wherever in the epoch training stands.
 
     A run that goes on in the middle of an epoch reads its beginning again, and gets the batches that it would have
-    had. `on_broken` is told of pictures that were left out. With `agree`, which says whether any (`all=False`) or every
+    had. `on_broken` is told of images that were left out. With `agree`, which says whether any (`all=False`) or every
     process says yes, all processes get equally many batches of equal size: small ones are filled up with their own
-    pictures, and who is done first gets its first batch again until all are done.
+    images, and who is done first gets its first batch again until all are done.
     """
 
     def __init__(
         self,
         open_stream: Callable[[int], Iterable[Loaded]],
-        place: Place,
+        position: Position,
         on_broken: Callable[[list[str]], None],
         agree: Callable[..., bool] | None = None,
         batch_size: int = 1,
     ) -> None:
-        self.open_stream, self.place, self.on_broken, self.agree = open_stream, place, on_broken, agree
+        self.open_stream, self.position, self.on_broken, self.agree = open_stream, position, on_broken, agree
         self.batch_size = batch_size
-        self.names: dict[int, list[str]] = {}  # of the last batches' pictures
+        self.names: dict[int, list[str]] = {}  # of the last batches' images
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        epoch, done = self.place()
+        epoch, done = self.position()
         batches = self._whole(self.open_stream(epoch))
         batches = batches if self.agree is None else evenly(batches, self.batch_size, self.agree)
         for number, batch in enumerate(batches):
             self.names[number] = batch.names
             self.names.pop(number - REMEMBERED, None)
             if number >= done:
-                yield batch.pictures, batch.labels
+                yield batch.images, batch.labels
 
     def _whole(self, batches: Iterable[Loaded]) -> Iterator[Loaded]:
         for batch in batches:
@@ -113,10 +113,10 @@ class ShardLoader:
 
 
 def evenly(batches: Iterator[Loaded], size: int, agree: Callable[..., bool]) -> Iterator[Loaded]:
-    """As many batches of `size` pictures for every process; raises ValueError where one has none at all."""
+    """As many batches of `size` images for every process; raises ValueError where one has none at all."""
     first = batch = next(batches, None)
     if not agree(first is not None, all=True):
-        raise ValueError("a process has no training picture at all: give more shards, or fewer trainer.devices")
+        raise ValueError("a process has no training image at all: give more shards, or fewer trainer.devices")
     while agree(batch is not None, all=False):
         assert first is not None
         yield _filled(batch or first, size)
@@ -126,4 +126,4 @@ def evenly(batches: Iterator[Loaded], size: int, agree: Callable[..., bool]) -> 
 def _filled(batch: Loaded, size: int) -> Loaded:
     rows = torch.arange(size) % len(batch.names)
     names = [batch.names[row] for row in rows.tolist()]
-    return Loaded(batch.pictures[rows], batch.labels[rows], names, batch.broken)
+    return Loaded(batch.images[rows], batch.labels[rows], names, batch.broken)

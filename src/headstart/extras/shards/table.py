@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from ...images.splits import Splitting
-from ...images.table import SPLITS, PictureSet
+from ...images.table import SPLITS, ImageTable
 from .tar import ShardSplit
 
 
 @dataclass(frozen=True)
-class ShardSet(PictureSet):
+class ShardSet(ImageTable):
     """The class names, and which samples of which shards a split is."""
 
     splits: dict[str, ShardSplit] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Shards: tar files that hold each picture and its label under one name, read as streams from wherever they are."""
+"""Shards: tar files that hold each image and its label under one name, read as streams from wherever they are."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from urllib.parse import urlparse
 
 from project.data.folder import ENDINGS
 
-PICTURES = frozenset(ending[1:] for ending in ENDINGS)
+IMAGES = frozenset(ending[1:] for ending in ENDINGS)
 LABELS = ("cls", "json")
 BLOCK = 512  # bytes; a tar archive ends in two of them that are zero
 
 
 class Packed(NamedTuple):
-    """One sample as it lies in a shard: the picture's bytes (none where there is no picture), and the label's text."""
+    """One sample as it lies in a shard: the image's bytes (none where there is no image), and the label's text."""
 
     shard: str
     key: str
@@ -84,17 +84,17 @@ def is_local(shard: str) -> bool:
     return not urlparse(shard).scheme
 
 
-def read_shard(shard: str, with_pictures: bool = True) -> Iterator[Packed]:
-    """Every sample of a shard in its order, from one pass over it; local ones are skipped through without pictures.
+def read_shard(shard: str, with_images: bool = True) -> Iterator[Packed]:
+    """Every sample of a shard in its order, from one pass over it; local ones are skipped through without images.
 
     Raises:
         ValueError: it can't be read to the end mark of a tar archive, or a sample has no label.
     """
-    endings = (*LABELS, *PICTURES) if with_pictures else LABELS
-    members = _members(shard, endings, "r:*" if is_local(shard) and not with_pictures else "r|*")
+    endings = (*LABELS, *IMAGES) if with_images else LABELS
+    members = _members(shard, endings, "r:*" if is_local(shard) and not with_images else "r|*")
     for sample in webdataset().tariterators.group_by_keys(members):
         key = sample["__key__"]
-        content = next((sample[ending] for ending in sample if ending in PICTURES), b"")
+        content = next((sample[ending] for ending in sample if ending in IMAGES), b"")
         yield Packed(shard, key, content, _label(sample, f"{key} in {shard}"))
 
 
@@ -140,7 +140,7 @@ def _label(sample: dict[str, Any], name: str) -> str:
             raise ValueError(value)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"{name} has no label: a file that ends in .cls must stand beside the picture and hold a number or a "
+            f"{name} has no label: a file that ends in .cls must stand beside the image and hold a number or a "
             "name, or one in .json that is one or has it as `label`"
         ) from error
     return str(int(value)) if str(value).isdecimal() else str(value)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from ...images.stored import Picture, read_written, write_once
+from ...images.stored import EncodedImage, read_stored, store_once
 from ...images.table import Row
 from .splits import Splits, open_splits, set_name
 
@@ -20,51 +20,51 @@ TARGETS = {"target_type", "target_types"}
 
 
 def read_torchvision(
-    name: str, options: Mapping[str, Any], root: str | Path, written_dir: str | Path, download: bool = True
+    name: str, options: Mapping[str, Any], root: str | Path, images_dir: str | Path, download: bool = True
 ) -> list[Row]:
-    """The pictures of `torchvision.datasets.<name>`, which is looked for in `root` and `root/<name>`.
+    """The images of `torchvision.datasets.<name>`, which is looked for in `root` and `root/<name>`.
 
-    `options` go to its constructor (`partition=2`). Pictures that are files are used where they lie; those that come
-    as arrays (CIFAR, MNIST, SVHN, STL10) are written below `written_dir` as PNG, once. A split without labels is none.
+    `options` go to its constructor (`partition=2`). Images that are files are used where they lie; those that come
+    as arrays (CIFAR, MNIST, SVHN, STL10) are written below `images_dir` as PNG, once. A split without labels is none.
 
     Raises:
         ValueError: an unknown name or option, a package that is missing, files that are neither there nor to be
-            downloaded, or pictures that don't have one class each.
+            downloaded, or images that don't have one class each.
     """
-    folder = Path(written_dir) / f"torchvision-{set_name(name, options)}"
-    rows = read_written(folder)
+    folder = Path(images_dir) / f"torchvision-{set_name(name, options)}"
+    rows = read_stored(folder)
     if rows is not None:
         return rows
     splits = open_splits(name, options, Path(root).expanduser(), download)
     if not splits:
-        raise ValueError(f"torchvision's {name} has no pictures below {root}")
+        raise ValueError(f"torchvision's {name} has no images below {root}")
     named = not options.keys() & TARGETS  # the class names are those of the usual targets
     with _unopened():
         first = next(iter(splits.values()))[0][0]
-        pictures = _pictures(name, splits, named)
+        images = _images(name, splits, named)
         if isinstance(first, str):
-            return [Row(str(content), label, split) for content, label, split in pictures]
-        return write_once(folder, pictures, sum(len(dataset) for dataset in splits.values()))
+            return [Row(str(content), label, split) for content, label, split in images]
+        return store_once(folder, images, sum(len(dataset) for dataset in splits.values()))
 
 
-def _pictures(name: str, splits: Splits, named: bool) -> Iterator[Picture]:
+def _images(name: str, splits: Splits, named: bool) -> Iterator[EncodedImage]:
     for split, dataset in splits.items():
         names = _class_names(dataset) if named else []
         for i in range(len(dataset)):
-            picture, target = dataset[i]
+            image, target = dataset[i]
             number = _class_number(name, target)
             if number is not None:
                 label = names[number] if number < len(names) else str(number)
-                yield Picture(picture if isinstance(picture, str) else _png(picture), label, split)
+                yield EncodedImage(image if isinstance(image, str) else _png(image), label, split)
 
 
 def _class_number(name: str, target: Any) -> int | None:
-    """A label as a number; None for a picture without one."""
+    """A label as a number; None for an image without one."""
     try:
         number = -1 if target is None else operator.index(target)
     except TypeError:
         raise ValueError(
-            f"torchvision's {name} has no single class for each picture: {target!r} (data.options)"
+            f"torchvision's {name} has no single class for each image: {target!r} (data.options)"
         ) from None
     return None if number < 0 else number
 
@@ -79,26 +79,26 @@ def _class_names(dataset: Any) -> Sequence[str]:
     return [name if counts[name] == 1 else f"{name} ({number})" for number, name in enumerate(names)]
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(image: Image.Image) -> bytes:
     buffer = BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 class _File(str):
-    """A picture's path, where a data set wants to open and convert the picture."""
+    """An image's path, where a data set wants to open and convert the image."""
 
     def __new__(cls, source: Any, *_: Any, **__: Any) -> Self:
         return super().__new__(cls, os.fspath(source) if isinstance(source, str | os.PathLike) else source.name)
 
     def convert(self, _mode: str) -> Self:
-        """As a picture would be: this one stays what it is."""
+        """As an image would be: this one stays what it is."""
         return self
 
 
 @contextmanager
 def _unopened() -> Iterator[None]:
-    """Inside, Pillow opens no picture but gives its path back, so that a data set tells it without decoding.
+    """Inside, Pillow opens no image but gives its path back, so that a data set tells it without decoding.
 
     Most of torchvision's classes take a `loader` that could do so; OxfordIIITPet, GTSRB, Caltech101 and others don't.
     """

@@ -16,11 +16,11 @@ from filelock import FileLock
 from torchvision import datasets
 
 from ...errors import did_you_mean
-from ...files import whole
+from ...files import atomic_folder
 from ...loading import reason
 from .constructors import Parameters, check_options, parameters_of, split_arguments
 
-# Those of torchvision 0.29 whose pictures have one class each. Not by a rule, as none tells before the download.
+# Those of torchvision 0.29 whose images have one class each. Not by a rule, as none tells before the download.
 KNOWN = (
     "CIFAR10", "CIFAR100", "CLEVRClassification", "Caltech101", "Caltech256", "Country211", "DTD", "EMNIST", "EuroSAT",
     "FER2013", "FGVCAircraft", "FashionMNIST", "Flowers102", "Food101", "GTSRB", "INaturalist", "ImageNet",
@@ -76,7 +76,7 @@ def _download(name: str, final: Path, open_in: Callable[..., Splits]) -> Splits:
     """Download all of it or nothing: a kill while it is unpacked would leave what torchvision takes for all of it."""
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(final.with_name(f".{final.name}.lock")), _patience(), whole(final) as part:
+        with FileLock(final.with_name(f".{final.name}.lock")), _patience(), atomic_folder(final) as part:
             if not final.is_dir():
                 open_in(part, download=True)
         return open_in(final)
@@ -94,7 +94,7 @@ def _open(
     root: Path,
     download: bool = False,
 ) -> Splits:
-    """All splits whose names torchvision knows, and that have pictures.
+    """All splits whose names torchvision knows, and that have images.
 
     CIFAR's files are pickles: torchvision reads them once their MD5 is the one that it knows.
     """

@@ -1,4 +1,4 @@
-"""The outlines that the embedded picture set draws: one closed polygon per class, all of the same area.
+"""The outlines that the embedded image set draws: one closed polygon per class, all of the same area.
 
 An outline is an array of corners, [num_corners, 2]. Its unit of length is the square root of its area,
 so that no class is brighter than another. The origin lies near the middle of the circle around the outline,

@@ -1,7 +1,7 @@
-"""One picture of an outline: a textured shape on a textured background, with clutter, light and noise.
+"""One image of an outline: a textured shape on a textured background, with clutter, light and noise.
 
 Only the outline tells the classes apart. Colours, textures, size, rotation, position and everything else are
-drawn for each picture from distributions that do not know the class.
+drawn for each image from distributions that do not know the class.
 """
 
 import colorsys
@@ -24,7 +24,7 @@ Colours = NDArray[np.floating]  # [3, SIDE, SIDE] in 0..255, or one colour, [3, 
 
 
 def paint(outline: Outline, rng: Generator) -> Image.Image:
-    """An RGB picture of SIDE x SIDE pixels: background, clutter, shape with shadow, clutter, light."""
+    """An RGB image of SIDE x SIDE pixels: background, clutter, shape with shadow, clutter, light."""
     # Dark on light or light on dark, by a coin: the shape always shows, and brightness says nothing about it.
     back, front = rng.permutation([rng.uniform(0.1, 0.35), rng.uniform(0.68, 0.92)])
     image = _surface(rng, back)
@@ -76,7 +76,7 @@ def _soft_step(wave: Plane) -> Plane:
 
 
 def _shape_mask(rng: Generator, outline: Outline) -> Plane:
-    """The outline turned, slightly stretched (its area stays) and put anywhere inside the picture."""
+    """The outline turned, slightly stretched (its area stays) and put anywhere inside the image."""
     size, stretch = rng.uniform(72, 98), rng.uniform(0.94, 1.06)
     # The same room for every class, so that where a shape lies says nothing about what it is.
     reach = size * REACH * 1.07 + _EDGE

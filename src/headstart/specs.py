@@ -5,25 +5,25 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-Recipe = dict[str, Any]
+Spec = dict[str, Any]
 
 
-def describe(function: Callable[..., Any]) -> Recipe:
+def to_spec(function: Callable[..., Any]) -> Spec:
     """Write a function or a `functools.partial` of one as `{"_target_": its dotted name, **keyword arguments}`."""
     if isinstance(function, functools.partial):
         assert not function.args, "positional arguments have no name to be stored under"
-        return describe(function.func) | function.keywords
+        return to_spec(function.func) | function.keywords
     return {"_target_": f"{function.__module__}.{function.__qualname__}"}
 
 
-def follow(recipe: Recipe, trusted: tuple[str, ...]) -> Callable[..., Any]:
+def from_spec(spec: Spec, trusted: tuple[str, ...]) -> Callable[..., Any]:
     """Turn what `describe` wrote back into a `functools.partial`.
 
     Raises:
-        ValueError: the recipe names something outside the `trusted` modules, or something that isn't there. A
+        ValueError: the spec names something outside the `trusted` modules, or something that isn't there. A
             checkpoint is a file from a stranger: it may choose among our parts, and never what to run.
     """
-    arguments = dict(recipe)
+    arguments = dict(spec)
     target = str(arguments.pop("_target_"))
     module_name, _, name = target.rpartition(".")
     refusal = f"a checkpoint asks for {target}, which isn't in {' or '.join(trusted)}"

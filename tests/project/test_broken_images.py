@@ -1,4 +1,4 @@
-"""Pictures that are broken, too large, unreadable or gone: named or counted, and never trained on as something else."""
+"""Images that are broken, too large, unreadable or gone: named or counted, and never trained on as something else."""
 
 import multiprocessing
 import pkgutil
@@ -11,16 +11,16 @@ from odd_images import TOO_LARGE, bomb, saved
 from runs import Train, results
 
 import headstart.images.checks
-from headstart.images.decoding import read_picture
+from headstart.images.decoding import read_image
 
-BROKEN = {"cut.jpg": "truncated", "cut.png": "truncated", "empty.jpg": "the file is empty", "page.jpg": "not a picture"}
+BROKEN = {"cut.jpg": "truncated", "cut.png": "truncated", "empty.jpg": "the file is empty", "page.jpg": "not an image"}
 BROKEN |= {"bomb.png": TOO_LARGE, "bomb.jpg": TOO_LARGE}
 
 
 @pytest.fixture
-def root(pictures: Path, tmp_path: Path) -> Path:
-    """The pictures, with one of each kind that is broken among them, and a PNG that is called .jpg."""
-    root = shutil.copytree(pictures, tmp_path / "copy")
+def root(images: Path, tmp_path: Path) -> Path:
+    """The images, with one of each kind that is broken among them, and a PNG that is called .jpg."""
+    root = shutil.copytree(images, tmp_path / "copy")
     content = {"bomb.png": bomb("png"), "bomb.jpg": bomb("jpeg"), "cut.jpg": saved("jpeg")[:-99], "empty.jpg": b""}
     content |= {"cut.png": saved("png")[:-50], "page.jpg": b"<html>gone</html>", "whole.jpg": saved("png")}
     for i, (name, broken) in enumerate(content.items()):
@@ -35,9 +35,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def read(path: str, max_pixels: int) -> torch.Tensor:
         names.append(Path(path).name)
-        return read_picture(path, max_pixels)
+        return read_image(path, max_pixels)
 
-    monkeypatch.setattr(headstart.images.checks, "read_picture", read)
+    monkeypatch.setattr(headstart.images.checks, "read_image", read)
     return names
 
 
@@ -53,26 +53,26 @@ def test_raise_then_skip_then_raise_with_one_scan(
     assert not list(root.parent.glob("logs/**/metrics.csv"))
     assert len(decoded) == 87
     *_, run_dir = train("data.root=copy", "data.on_error=skip")
-    assert results(run_dir)["skipped_pictures"] == 6
+    assert results(run_dir)["skipped_images"] == 6
     assert sum(map(sum, results(run_dir)["confusion_matrix"])) == 20
     printed = capsys.readouterr().out
-    assert "81 pictures in 10 classes (train 41, val 20, test 20); 6 broken ones skipped" in printed
-    assert f"skip leaves 6 broken pictures out: {problems[0]}" in printed
+    assert "81 images in 10 classes (train 41, val 20, test 20); 6 broken ones skipped" in printed
+    assert f"skip leaves 6 broken images out: {problems[0]}" in printed
     with pytest.raises(SystemExit, match=TOO_LARGE):
         train("data.root=copy")
-    assert sorted(decoded[87:]) == sorted([*BROKEN] * 2), "whole pictures were decoded again"
+    assert sorted(decoded[87:]) == sorted([*BROKEN] * 2), "whole images were decoded again"
 
 
 @pytest.mark.usefixtures("root")
 def test_live_epochs_leave_them_out_and_count_them_too(train: Train) -> None:
     (run_dir,) = train("data.root=copy", "data.on_error=skip", "features.cache=false", "trainer.max_epochs=1")
-    assert results(run_dir)["skipped_pictures"] == 6
+    assert results(run_dir)["skipped_images"] == 6
 
 
-def test_a_class_that_loses_all_its_training_pictures(train: Train, root: Path) -> None:
+def test_a_class_that_loses_all_its_training_images(train: Train, root: Path) -> None:
     for path in root.glob("train/cross/*.jpg"):
         path.write_bytes(b"")
-    with pytest.raises(SystemExit, match=r"^error: class 'cross' has no training picture that isn't broken: replace"):
+    with pytest.raises(SystemExit, match=r"^error: class 'cross' has no training image that isn't broken: replace"):
         train("data.root=copy", "data.on_error=skip")
 
 
@@ -89,7 +89,7 @@ LIVE, EPOCH_END = "features.cache=false", "project.callbacks.epoch_line.EpochLin
         ("project.main.fit", ["features.verify=content"]),
     ],
 )
-def test_a_picture_that_vanishes_ends_the_run_in_one_line(
+def test_a_image_that_vanishes_ends_the_run_in_one_line(
     train: Train,
     root: Path,
     moment: str,
