@@ -49,8 +49,7 @@ def main(arguments: list[str]) -> None:
 def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     """Everything, in the order in which it is best watched: the shortest first."""
     from headstart.check import check
-    from headstart.memory import reuse_freed_memory
-    from headstart.quiet import quiet
+    from headstart.machine import quiet, reuse_freed_memory
     from project.build import make_data, make_model
     from project.trainers import make_trainer
 

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from headstart.cores import usable_cores
 from headstart.errors import readable_errors
+from headstart.machine import usable_cores
 
 
 def main(arguments: list[str]) -> None:

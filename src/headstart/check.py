@@ -5,40 +5,41 @@ from omegaconf import DictConfig, OmegaConf
 
 from project.model.metrics import METRICS
 
+from .errors import UserError
 from .extras.find_lr.tuning import STAND_INS
 from .images.augmentation import Augment
 
 
 def check(cfg: DictConfig) -> None:
-    """Find what can't work before anything is loaded; raises ValueError."""
+    """Find what can't work before anything is loaded; raises UserError."""
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
-        raise ValueError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
+        raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
     monitors = [f"val/{name}" for name in METRICS]
     for keys in (("monitor", "mode"), ("best.metric", "best.mode")):
         metric, mode = (OmegaConf.select(cfg, key) for key in keys)
         if metric not in monitors or mode not in ("min", "max"):
-            raise ValueError(f"{keys[0]}={metric} {keys[1]}={mode}: choose one of {', '.join(monitors)}, min or max")
+            raise UserError(f"{keys[0]}={metric} {keys[1]}={mode}: choose one of {', '.join(monitors)}, min or max")
     if cfg.features.cache not in ("auto", True, False):
-        raise ValueError(f"features.cache={cfg.features.cache}: choose auto, true or false")
+        raise UserError(f"features.cache={cfg.features.cache}: choose auto, true or false")
     full_batch = getattr(get_class(cfg.model._target_), "full_batch", False)
     if cfg.model.strategy and full_batch:
-        raise ValueError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
+        raise UserError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
     if cfg.features.cache is True and cfg.model.strategy:
-        raise ValueError(
+        raise UserError(
             "strategy=... trains the backbone, and its features change: features.cache=true is for strategy=frozen"
         )
     augment: Augment = instantiate(cfg.augment)
     if cfg.features.cache is True and augment.varies:
-        raise ValueError(
+        raise UserError(
             "augment draws new images every epoch, features.cache=true can't: try augment=none features.views=4"
         )
     if cfg.data.get("balance") == "sampler" and full_batch:
-        raise ValueError(
+        raise UserError(
             "data.balance=sampler draws batches, solver=lbfgs takes all images at once: data.balance=weights suits it"
         )
     if augment.mixes and "optimizer" not in cfg.model:
-        raise ValueError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
+        raise UserError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
 
 
 def automatic(cfg: DictConfig) -> list[str]:

@@ -25,6 +25,10 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 FOR_USERS = ("MisconfigurationException", "BrokenImageError")  # by name, as importing them would import torch
 
 
+class UserError(ValueError):
+    """What a user can get wrong: the message is one line that names the key or file, and says what to do."""
+
+
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Print the user's mistakes as one line and exit with 1; HYDRA_FULL_ERROR=1 shows their tracebacks, too."""

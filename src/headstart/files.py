@@ -1,9 +1,42 @@
-"""Folders that appear whole or not at all."""
+"""Files: short paths for people, what is written atomically, and a fingerprint of many files."""
 
+import hashlib
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import UserError
+from .machine import usable_cores
+
+VERIFY = ("stat", "content")
+PART = ".part"
+
+
+def short(path: str | Path) -> Path:
+    """Relative to where the user is, when it lies below."""
+    path, cwd = Path(path), Path.cwd()
+    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that it appears as a whole or not at all, whoever kills this process or writes it, too.
+
+    Raises OSError (a full disk); the file that was there before stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    try:
+        with part.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -23,3 +56,31 @@ def atomic_folder(final: Path) -> Iterator[Path]:
         except OSError:
             if not final.is_dir():
                 raise
+
+
+def manifest(paths: Iterable[str], verify: str = "stat") -> str:
+    """sha256 over every file's path, size and time of change, in the order given; `content` takes its bytes instead.
+
+    Raises UserError for a `verify` that isn't known, and for a file whose content can't be read.
+    """
+    if verify not in VERIFY:
+        raise UserError(f"features.verify={verify}: choose {' or '.join(VERIFY)}")
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        lines = pool.map(_by_content, paths) if verify == "content" else map(_by_stat, paths)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _by_stat(path: str) -> str:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (pathlib takes five times as long, for every image of every job)
+    except OSError:
+        return f"{path} can't be read\n"
+    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}\n"  # noqa: PTH100
+
+
+def _by_content(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return f"{Path(path).absolute()} {hashlib.file_digest(file, 'sha256').hexdigest()}\n"
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror})") from error

@@ -40,7 +40,7 @@ def fit(
     """Train `model` (from the checkpoint `resume_from` on, if given), and measure the best of it.
 
     Raises:
-        ValueError: the checkpoint to resume from belongs to another backbone.
+        UserError: the checkpoint to resume from belongs to another backbone.
     """
     stopwatch = Stopwatch()
     if isinstance(data, FeatureData) and not data.live:

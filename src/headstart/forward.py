@@ -5,6 +5,8 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from .errors import UserError
+
 # On a CPU, more at a time gain nothing. With fewer, all cores wait for each other at every layer of every part: with
 # 16 at a time, EfficientNet-Lite0 in float32 took 1.1 to 1.25 times as long on two cores.
 CPU_CHUNK = 64
@@ -22,14 +24,14 @@ def compute_features(network: nn.Module, images: Tensor, mean: Tensor, std: Tens
     through in smaller parts, which come to the same features: a frozen network knows nothing of batches.
 
     Raises:
-        ValueError: a sixteenth of them is still too much.
+        UserError: a sixteenth of them is still too much.
     """
     device = images.device
     wanted = CPU_CHUNK if device.type == "cpu" else len(images)
     size = min(wanted, _that_fit.get(device, wanted))
     while (features := _in_parts(network, images.split(size), mean, std)) is None:
         if size == 1 or size * 2**HALVINGS <= wanted:
-            raise ValueError(
+            raise UserError(
                 f"the memory of {device} is too small for {size} images at once: lower data.batch_size, choose a "
                 "smaller backbone, or let others end that use the device"
             )

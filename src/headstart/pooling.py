@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .errors import UserError
+
 POOLINGS = "null (the network's own), avg, cls, avg+cls, gem, blocks:N"
 
 
@@ -33,7 +35,7 @@ class Pooled(nn.Module):
     https://arxiv.org/abs/2304.07193). gem: the generalised mean, with exponent 3 (https://arxiv.org/abs/1711.02512).
 
     Raises:
-        ValueError: an unknown pooling; in forward: the network has no class token, or isn't known well enough.
+        UserError: an unknown pooling; in forward: the network has no class token, or isn't known well enough.
     """
 
     def __init__(self, network: nn.Module, read: Read, pooling: str) -> None:
@@ -48,7 +50,7 @@ class Pooled(nn.Module):
         """Pool what the network sees in them."""
         seen = self.read(self.network, images, self.blocks)
         if "cls" in self.parts and not seen.tokens:
-            raise ValueError(
+            raise UserError(
                 f"backbone.pooling={self.pooling}: {type(self.network).__name__} has no class token; take avg"
             )
         vectors: list[Tensor] = []
@@ -63,7 +65,7 @@ class MapPooling(nn.Module):
     def __init__(self, pooling: str) -> None:
         super().__init__()
         if pooling not in POOL:
-            raise ValueError(f"backbone.pooling={pooling}: a convolutional network has no class token; take avg or gem")
+            raise UserError(f"backbone.pooling={pooling}: a convolutional network has no class token; take avg or gem")
         self.pooling = pooling
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -72,9 +74,9 @@ class MapPooling(nn.Module):
 
 
 def check_pooling(pooling: str | None) -> None:
-    """Raise ValueError for a pooling that there isn't."""
+    """Raise UserError for a pooling that there isn't."""
     if pooling is not None and not re.fullmatch(r"avg|cls|avg\+cls|gem|blocks:[1-9]\d*", pooling):
-        raise ValueError(f"backbone.pooling={pooling}: choose one of {POOLINGS}")
+        raise UserError(f"backbone.pooling={pooling}: choose one of {POOLINGS}")
 
 
 def average(patches: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from .errors import UserError
+
 Spec = dict[str, Any]
 
 
@@ -20,7 +22,7 @@ def from_spec(spec: Spec, trusted: tuple[str, ...]) -> Callable[..., Any]:
     """Turn what `describe` wrote back into a `functools.partial`.
 
     Raises:
-        ValueError: the spec names something outside the `trusted` modules, or something that isn't there. A
+        UserError: the spec names something outside the `trusted` modules, or something that isn't there. A
             checkpoint is a file from a stranger: it may choose among our parts, and never what to run.
     """
     arguments = dict(spec)
@@ -28,13 +30,13 @@ def from_spec(spec: Spec, trusted: tuple[str, ...]) -> Callable[..., Any]:
     module_name, _, name = target.rpartition(".")
     refusal = f"a checkpoint asks for {target}, which isn't in {' or '.join(trusted)}"
     if not _is_within(module_name, trusted):
-        raise ValueError(refusal)
+        raise UserError(refusal)
     try:
         function = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(refusal) from error
+        raise UserError(refusal) from error
     if not _is_within(getattr(function, "__module__", ""), trusted):  # something that a module of ours imported
-        raise ValueError(refusal)
+        raise UserError(refusal)
     return functools.partial(function, **arguments)
 
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from .errors import UserError
+
 Item = tuple[str, nn.Module]
 
 STEM = "stem"
@@ -55,7 +57,7 @@ def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage
     an integer N freezes all but the last N blocks and what follows them.
 
     Raises:
-        ValueError: `freeze` is none of these, or names no stage or more blocks than there are.
+        UserError: `freeze` is none of these, or names no stage or more blocks than there are.
     """
     if freeze in ("all", "none"):
         return stages if freeze == "none" else ()
@@ -64,7 +66,7 @@ def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage
     blocks = [index for index, stage in enumerate(stages) if stage.block]
     if isinstance(freeze, int) and not isinstance(freeze, bool) and 0 < freeze <= len(blocks):
         return stages[blocks[-freeze] :]
-    raise ValueError(
+    raise UserError(
         f"freeze={freeze!r}: choose all, none, until:NAME with one of {', '.join(s.name for s in stages)}, "
         f"or the number of blocks to train, 1 to {len(blocks)}"
     )
@@ -73,7 +75,7 @@ def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage
 def _find(stages: tuple[Stage, ...], wanted: str) -> int:
     found = [i for i, stage in enumerate(stages) if f".{stage.name}".endswith(f".{wanted}")]
     if not wanted or len(found) != 1:
-        raise ValueError(f"freeze=until:{wanted}: the backbone's stages are {', '.join(s.name for s in stages)}")
+        raise UserError(f"freeze=until:{wanted}: the backbone's stages are {', '.join(s.name for s in stages)}")
     return found[0]
 
 

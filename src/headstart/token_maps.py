@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .errors import UserError
 from .pooling import Seen
 
 NORMS = ("layernorm", "norm", "layer_norm")  # what transformers calls the last one
@@ -17,7 +18,7 @@ def see_timm(network: Any, images: Tensor, blocks: int) -> Seen:
     seen = network.forward_features(images)
     name = type(network).__name__
     if not isinstance(seen, Tensor) or seen.ndim not in (3, 4):
-        raise ValueError(f"backbone.pooling: {name} sees more than one map; leave it at null")
+        raise UserError(f"backbone.pooling: {name} sees more than one map; leave it at null")
     if seen.ndim == 4:
         last = getattr(network, "output_fmt", "NCHW") == "NHWC"
         shape = (-1, 1, 1, seen.shape[-1]) if last else (-1, seen.shape[1], 1, 1)
@@ -25,14 +26,14 @@ def see_timm(network: Any, images: Tensor, blocks: int) -> Seen:
         return Seen(places, [], lambda vector: network.forward_head(vector.to(seen.dtype).view(shape)))
     token = getattr(network, "cls_token", None) is not None
     if token and not hasattr(network, "num_prefix_tokens"):
-        raise ValueError(f"backbone.pooling: {name} mixes its tokens in a way of its own; leave it at null")
+        raise UserError(f"backbone.pooling: {name} mixes its tokens in a way of its own; leave it at null")
     patches = seen[:, getattr(network, "num_prefix_tokens", 0) :]
     return Seen(patches, [seen[:, 0]] if token else [], getattr(network, "fc_norm", nn.Identity()))
 
 
 def _last_blocks_of_timm(network: Any, images: Tensor, blocks: int) -> Seen:
     if getattr(network, "cls_token", None) is None or not hasattr(network, "num_prefix_tokens"):
-        raise ValueError(f"backbone.pooling=blocks:{blocks}: {type(network).__name__} has no class token; take avg")
+        raise UserError(f"backbone.pooling=blocks:{blocks}: {type(network).__name__} has no class token; take avg")
     _check(len(network.blocks), blocks)
     options = {"norm": True, "output_fmt": "NLC", "return_prefix_tokens": True, "intermediates_only": True}
     seen = network.forward_intermediates(images, indices=blocks, **options)
@@ -58,7 +59,7 @@ def see_huggingface(network: Any, images: Tensor, blocks: int) -> Seen:
     norm = next((m for n, m in network.named_children() if n in NORMS and isinstance(m, nn.LayerNorm)), nn.Identity())
     if last.ndim == 4:
         if blocks > 1:
-            raise ValueError(f"backbone.pooling=blocks:{blocks}: {type(network).__name__} has no class token; take avg")
+            raise UserError(f"backbone.pooling=blocks:{blocks}: {type(network).__name__} has no class token; take avg")
         return Seen(last.flatten(2).mT, [], lambda vector: norm(vector.to(last.dtype)))
     outputs = [last]
     if blocks > 1:
@@ -79,4 +80,4 @@ def prefix_tokens(network: Any) -> int:
 
 def _check(there: int, blocks: int) -> None:
     if blocks > there:
-        raise ValueError(f"backbone.pooling=blocks:{blocks}: the network has {there} blocks")
+        raise UserError(f"backbone.pooling=blocks:{blocks}: the network has {there} blocks")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .errors import UserError
 from .loading import reason
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
@@ -32,7 +33,7 @@ def load_weights_file(network: nn.Module, path: Path, classifier: Iterable[str] 
     the network hasn't got at all, and those named in `classifier`.
 
     Raises:
-        ValueError: there is no such file, it can't be read, or doesn't fit; with a few of the names that don't.
+        UserError: there is no such file, it can't be read, or doesn't fit; with a few of the names that don't.
     """
     wanted = network.state_dict()
     found = _read(path)
@@ -54,7 +55,7 @@ def load_weights_file(network: nn.Module, path: Path, classifier: Iterable[str] 
     }
     if any(problems.values()):
         texts = [f"{len(names)} {what} ({_some(names)})" for what, names in problems.items() if names]
-        raise ValueError(f"{path} does not fit the backbone's {len(wanted)} entries: {', '.join(texts)}")
+        raise UserError(f"{path} does not fit the backbone's {len(wanted)} entries: {', '.join(texts)}")
     network.load_state_dict(fitting, strict=False)
     log.info(f"weights: {len(fitting)} entries from {path}" + (f"; left out: {_some(left_out)}" if left_out else ""))
 
@@ -65,11 +66,11 @@ def _some(names: list[str]) -> str:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise ValueError(f"there is no weights file {path}")
+        raise UserError(f"there is no weights file {path}")
     try:
         content = _load(path)
     except Exception as error:  # damaged files fail in many ways: zip, pickle, header, end of file
-        raise ValueError(
+        raise UserError(
             f"{path} can't be read as weights: it must hold tensors and plain values ({reason(error)})"
         ) from error
     for key in NESTED:
@@ -79,7 +80,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         {n: value for n, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
     )
     if not tensors:
-        raise ValueError(f"{path} holds no state dict, which maps names to tensors")
+        raise UserError(f"{path} holds no state dict, which maps names to tensors")
     return tensors
 
 

@@ -16,11 +16,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from headstart.check import automatic, check, with_stand_ins
+from headstart.errors import UserError
 from headstart.extras.find_lr.tuning import settle
+from headstart.files import short
 from headstart.fit import fit, fit_head, measure
-from headstart.memory import leave_imports_alone, reuse_freed_memory
-from headstart.paths import short
-from headstart.quiet import quiet
+from headstart.machine import leave_imports_alone, quiet, reuse_freed_memory
 from headstart.resume.checkpoints import newest_checkpoint
 from headstart.resume.command_line import KEY as RESUME
 from headstart.resume.finite_loss import FiniteLoss
@@ -120,7 +120,7 @@ def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
 
 
 def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
-    """Test a checkpoint on the config's data and return the metrics; raises ValueError when the classes differ."""
+    """Test a checkpoint on the config's data and return the metrics; raises UserError when the classes differ."""
     quiet()
     reuse_freed_memory()
     check(cfg)
@@ -128,7 +128,7 @@ def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
     data = make_data(cfg)
     model = Classifier.load_from_checkpoint(checkpoint)
     if data.classes != model.classes:
-        raise ValueError(
+        raise UserError(
             f"the checkpoint knows the classes {', '.join(model.classes)}; the data has {', '.join(data.classes)}"
         )
     data.preprocessing = model.preprocessing

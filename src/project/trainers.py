@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoi
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from headstart.precision import best_precision, repeatable
+from headstart.machine import best_precision, repeatable
 from headstart.resume.checkpoint_io import AtomicCheckpointIO
 from headstart.resume.step_seed import StepSeed
 from headstart.tracking.history import History

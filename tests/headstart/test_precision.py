@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from headstart.precision import best_precision
+from headstart.machine import best_precision
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 from torch import Tensor
 
 from headstart.backbone import Backbone
-from headstart.quiet import quiet
+from headstart.machine import quiet
 from project.backbones.bundled import efficientnet_lite
 from project.backbones.torchvision import from_torchvision
 from project.data.datasets import folder

@@ -15,7 +15,7 @@ from runs import CHOICES, CONF, FILES, chosen, composed
 from headstart.backbone import Backbone
 from headstart.check import check
 from headstart.images.augmentation import Augment
-from headstart.precision import best_precision
+from headstart.machine import best_precision
 from project.build import hyperparameters, the_backbone
 from project.data.datamodule import ImageData
 from project.model.strategy import Strategy

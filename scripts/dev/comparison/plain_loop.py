@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from headstart.quiet import quiet
+from headstart.machine import quiet
 from headstart.specs import from_spec
 
 BATCH_SIZE, WORKERS, LR = 64, 2, 1e-3

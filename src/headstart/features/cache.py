@@ -12,6 +12,7 @@ from torch import Tensor
 from project.data.datamodule import ImageData
 from project.model.classifier import Classifier
 
+from ..errors import UserError
 from ..images.order import position_of
 from .batches import FullBatch, InOrder, Shuffled
 from .compute import FeaturePass
@@ -30,7 +31,7 @@ class FeatureData(LightningDataModule):
     `views - 1` random crops of it; epochs take turns with them. Where features can't be written, batches hold images.
 
     Raises:
-        ValueError: `views` or `batch_size` is no number from 1 up, or `verify` is unknown.
+        UserError: `views` or `batch_size` is no number from 1 up, or `verify` is unknown.
     """
 
     def __init__(
@@ -44,9 +45,9 @@ class FeatureData(LightningDataModule):
     ) -> None:
         super().__init__()
         if not isinstance(views, int) or views < 1:
-            raise ValueError(f"features.views={views} must be a whole number from 1 up")
+            raise UserError(f"features.views={views} must be a whole number from 1 up")
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"features.batch_size={batch_size} must be a whole number from 1 up")
+            raise UserError(f"features.batch_size={batch_size} must be a whole number from 1 up")
         self.images, self.model, self.folder = images, model, Path(folder)
         self.views, self.batch_size, self.verify = views, batch_size, verify
         self.features: dict[tuple[str, int], Tensor] = {}
@@ -103,7 +104,7 @@ class FeatureData(LightningDataModule):
 
     def _in_order(self, split: str) -> InOrder:
         if not self._parts(split):
-            raise ValueError(f"there are no {split} images (data.{split}_fraction, or the folder {split}/)")
+            raise UserError(f"there are no {split} images (data.{split}_fraction, or the folder {split}/)")
         return InOrder(self._features(split, 0), self._labels(split), MEASURED_AT_ONCE, *self._position())
 
     def _parts(self, split: str) -> list[str]:

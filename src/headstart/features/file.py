@@ -11,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..errors import UserError
+
 FLOAT32 = 4  # bytes
 DTYPES = {torch.int32: "I32", torch.uint8: "U8"}
 
@@ -45,7 +47,7 @@ def write_rows(
 
 
 def read_features(path: Path, name: str = "features") -> Tensor:
-    """The features [images, num_features], or what is beside them, memory-mapped; raises ValueError when damaged.
+    """The features [images, num_features], or what is beside them, memory-mapped; raises UserError when damaged.
 
     The file's time of change is set to now: that is how `prune` knows what is in use.
     """
@@ -55,7 +57,7 @@ def read_features(path: Path, name: str = "features") -> Tensor:
         with safe_open(path, framework="pt") as file:
             return file.get_tensor(name)
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
+        raise UserError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
 
 
 def _header(shape: tuple[int, int], metadata: dict[str, Any], beside: Mapping[str, Tensor]) -> bytes:

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from typing import Any
 
 from ..backbone import Preprocessing
+from ..files import manifest
 from ..images.table import Sample
-from ..manifest import manifest
 
 FORMAT = 1  # raise it whenever the same inputs come to other features
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers

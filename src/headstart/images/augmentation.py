@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..errors import UserError
+
 
 def _is_range(scale: object) -> bool:
     if not isinstance(scale, list | tuple) or len(scale) != 2 or not all(map(_is_number, scale)):
@@ -26,7 +28,7 @@ class Augment:
     transforms of torchvision do. `mixup` and `cutmix` are the alphas of `headstart.images.mixing`.
 
     Raises:
-        ValueError: a value makes no sense.
+        UserError: a value makes no sense.
     """
 
     scale: Sequence[float] | None = None
@@ -37,14 +39,14 @@ class Augment:
 
     def __post_init__(self) -> None:
         if self.scale is not None and not _is_range(self.scale):
-            raise ValueError(f"augment.scale={self.scale}: give two shares of the area, such as [0.5,1.0], or null")
+            raise UserError(f"augment.scale={self.scale}: give two shares of the area, such as [0.5,1.0], or null")
         if self.flip not in (True, False):
-            raise ValueError(f"augment.flip={self.flip}: choose true or false")
+            raise UserError(f"augment.flip={self.flip}: choose true or false")
         if self.policy is not None and not callable(self.policy):
-            raise ValueError(f"augment.policy={self.policy}: choose augment=randaugment or augment=trivial, or null")
+            raise UserError(f"augment.policy={self.policy}: choose augment=randaugment or augment=trivial, or null")
         for name, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)):
             if not _is_number(alpha) or not 0 <= alpha < math.inf:
-                raise ValueError(f"augment.{name}={alpha} must be a number from 0 up; 0 is none of it")
+                raise UserError(f"augment.{name}={alpha} must be a number from 0 up; 0 is none of it")
 
     @property
     def varies(self) -> bool:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import track
 
-from ..cores import usable_cores
-from ..manifest import manifest
+from ..errors import UserError
+from ..files import manifest
+from ..machine import usable_cores
 from .decoding import BrokenImageError, read_image
 from .duplicates import find_duplicates, warn_of_duplicates
 from .table import ImageTable, Sample
@@ -49,7 +50,7 @@ def check_images(
     the next time, as permissions or a network's folder may have changed.
 
     Raises:
-        ValueError: some are broken, and `on_error` is `raise`; the message names up to ten of them.
+        UserError: some are broken, and `on_error` is `raise`; the message names up to ten of them.
     """
     paths = sorted(set(paths))
     record = Path(checked_dir) / f"{manifest(paths)}-{max_pixels}.json"
@@ -59,7 +60,7 @@ def check_images(
     if known is None:
         _remember(record, paths, Findings(set(problems), duplicates))
     if problems and on_error == "raise":
-        raise ValueError(
+        raise UserError(
             f"{listed(list(problems.values()))}: replace or remove what is broken, or leave it out: data.on_error=skip"
         )
     if problems:
@@ -68,7 +69,7 @@ def check_images(
 
 
 def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
-    """The table without the broken ones; raises ValueError for a class that loses all of its training images."""
+    """The table without the broken ones; raises UserError for a class that loses all of its training images."""
 
     def whole(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
         return tuple(sample for sample in samples if sample.path not in broken)
@@ -77,7 +78,7 @@ def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
     lost = {sample.label for sample in table.train} - {sample.label for sample in train}
     if lost:
         name = table.classes[min(lost)]
-        raise ValueError(f"class {name!r} has no training image that isn't broken: replace some, or remove its folder")
+        raise UserError(f"class {name!r} has no training image that isn't broken: replace some, or remove its folder")
     folds = tuple(whole(samples) for samples in table.folds)
     return replace(table, train=train, val=val, test=test, folds=folds, skipped=len(broken))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from ..backbone import Preprocessing
-from ..cores import usable_cores
+from ..machine import usable_cores
 from .augmentation import LIGHT, Augment
 from .decoding import read_image
 from .random_view import RandomView

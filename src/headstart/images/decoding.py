@@ -9,13 +9,15 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
+from ..errors import UserError
+
 JPEG_MAGIC = b"\xff\xd8\xff"
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
 
 Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, which may be a higher one than Pillow's
 
 
-class BrokenImageError(ValueError):
+class BrokenImageError(UserError):
     """A file that is no image, or too large a one; the message is one line that names it."""
 
     def __init__(self, message: str) -> None:
@@ -46,7 +48,7 @@ def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None
     """The same for a file's content, wherever it came from; errors call it `name`."""
     try:
         if not content:
-            raise ValueError("the file is empty")
+            raise UserError("the file is empty")
         pixels = 0 if max_pixels is None else _pixels_by_header(content)
         if max_pixels is None or pixels <= max_pixels:
             return _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(content)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..cores import usable_cores
+from ..machine import usable_cores
 from .table import ImageTable
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from ..errors import UserError
+
 ByClass = dict[str, list[str]]  # paths
 Groups = Mapping[str, str]  # of those images that have one, by path
 
@@ -13,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 def match_groups(paths: Sequence[str], pattern: str) -> dict[str, str]:
-    """What the regular expression finds in each path: its first group, or all of it; raises ValueError for nothing."""
+    """What the regular expression finds in each path: its first group, or all of it; raises UserError for nothing."""
     expression = re.compile(pattern)
     found = {path: match[min(expression.groups, 1)] for path in paths if (match := expression.search(path))}
     if paths and not found:
-        raise ValueError(f"data.group={pattern!r} is found in no path, such as {paths[0]}")
+        raise UserError(f"data.group={pattern!r} is found in no path, such as {paths[0]}")
     if len(found) < len(paths):
         stranger = next(path for path in paths if path not in found)
         missed = len(paths) - len(found)

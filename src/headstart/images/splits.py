@@ -5,6 +5,7 @@ import random
 import re
 from dataclasses import dataclass
 
+from ..errors import UserError
 from .groups import ByClass, Groups, spread
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ class Splitting:
     if it has none) is the same stay together.
 
     Raises:
-        ValueError: a fraction, fold or expression that can't be used.
+        UserError: a fraction, fold or expression that can't be used.
     """
 
     val_fraction: float = 0.1
@@ -34,24 +35,24 @@ class Splitting:
         """Refuse what can't be used before any image is looked for."""
         val, test, folds = self.val_fraction, self.test_fraction, self.folds
         if not (0 <= val <= 1 and 0 <= test <= 1 and val + test <= 1):
-            raise ValueError(f"data.val_fraction={val} and data.test_fraction={test} must be shares of 1")
+            raise UserError(f"data.val_fraction={val} and data.test_fraction={test} must be shares of 1")
         if folds is None and self.fold is not None:
-            raise ValueError(f"data.fold={self.fold} is one of how many? add data.folds=5 data.fold=0,1,2,3,4 and -m")
+            raise UserError(f"data.fold={self.fold} is one of how many? add data.folds=5 data.fold=0,1,2,3,4 and -m")
         if folds is not None and (not isinstance(folds, int) or folds < 2):
-            raise ValueError(f"data.folds={folds} must be a whole number from 2 up")
+            raise UserError(f"data.folds={folds} must be a whole number from 2 up")
         if folds is not None and not (isinstance(self.fold, int) and 0 <= self.fold < folds):
             every = ",".join(map(str, range(folds)))
-            raise ValueError(f"data.fold={self.fold} must be one of data.folds={folds}: -m data.fold={every} runs all")
+            raise UserError(f"data.fold={self.fold} must be one of data.folds={folds}: -m data.fold={every} runs all")
         try:
             re.compile(self.group or "")
         except re.error as error:
-            raise ValueError(f"data.group={self.group!r} is no regular expression ({error})") from error
+            raise UserError(f"data.group={self.group!r} is no regular expression ({error})") from error
 
 
 def cut_splits(by_class: ByClass, fractions: dict[str, float], seed: int, groups: Groups) -> dict[str, ByClass]:
     """Cut splits from the training images, whose rest comes back as `train`; of each class, sorted by path.
 
-    Raises ValueError for a class that is too small: every split gets one image of it at least. With groups, they
+    Raises UserError for a class that is too small: every split gets one image of it at least. With groups, they
     stay whole, the class has to be in `train`, and no split may be empty.
     """
     if groups and fractions:
@@ -67,7 +68,7 @@ def _cut_class(name: str, paths: list[str], fractions: dict[str, float], seed: i
     counts = {split: max(1, round(share * len(paths))) for split, share in fractions.items() if share > 0}
     train = len(paths) - sum(counts.values())
     if train < 1 and sum(fractions.values()) < 1:
-        raise ValueError(
+        raise UserError(
             f"class {name!r} has {len(paths)} images, and a split into train and {' and '.join(counts)} "
             f"needs {len(counts) + 1}: add images, or say which are for what"
         )
@@ -86,7 +87,7 @@ def _cut_groups(by_class: ByClass, fractions: dict[str, float], seed: int, group
     for split, part in parts.items():
         lost = [name for name in by_class if name not in part]
         if lost and (split == "train" or not part):
-            raise ValueError(f"class {lost[0]!r} has too few groups (data.group): none is left for {split}")
+            raise UserError(f"class {lost[0]!r} has too few groups (data.group): none is left for {split}")
         if lost:
             log.warning(f"class {lost[0]!r} has too few groups (data.group): there is no {split} image of it")
     return {split: parts.get(split, {}) for split in shares}
@@ -95,7 +96,7 @@ def _cut_groups(by_class: ByClass, fractions: dict[str, float], seed: int, group
 def deal_folds(by_class: ByClass, folds: int, seed: int, groups: Groups) -> list[ByClass]:
     """Deal the images out to so many folds, as many of each class, give or take one; or whole groups, if any.
 
-    Raises ValueError for a class with fewer images than folds; with groups, for one that is in a single fold only,
+    Raises UserError for a class with fewer images than folds; with groups, for one that is in a single fold only,
     or a fold that stays empty.
     """
     if groups:
@@ -103,7 +104,7 @@ def deal_folds(by_class: ByClass, folds: int, seed: int, groups: Groups) -> list
     parts: list[ByClass] = [{} for _ in range(folds)]
     for name, paths in by_class.items():
         if len(paths) < folds:
-            raise ValueError(f"class {name!r} has {len(paths)} images for data.folds={folds}: take fewer folds")
+            raise UserError(f"class {name!r} has {len(paths)} images for data.folds={folds}: take fewer folds")
         rng = random.Random(f"{seed} {name} folds")
         order = rng.sample(sorted(paths), len(paths))
         first = rng.randrange(folds)  # for every class, another fold may be the one with one more than others
@@ -116,5 +117,5 @@ def _deal_groups(by_class: ByClass, folds: int, seed: int, groups: Groups) -> li
     parts = list(spread(by_class, groups, {str(fold): 1 / folds for fold in range(folds)}, seed).values())
     for name in by_class:
         if sum(name in part for part in parts) < 2 or not all(parts):
-            raise ValueError(f"class {name!r} has too few groups (data.group) for data.folds={folds}")
+            raise UserError(f"class {name!r} has too few groups (data.group) for data.folds={folds}")
     return parts

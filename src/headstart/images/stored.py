@@ -14,6 +14,7 @@ from rich.progress import track
 
 from project.data.table_file import read_labels
 
+from ..errors import UserError
 from ..files import atomic_folder
 from .table import Row
 
@@ -45,7 +46,7 @@ def read_stored(folder: Path) -> list[Row] | None:
 def store_once(folder: Path, images: Iterable[EncodedImage], count: int) -> list[Row]:
     """Write `count` images below `folder`, whole or not at all, unless another process has just done so.
 
-    Files that exist already stay where they are. Raises ValueError when the folder can't be written.
+    Files that exist already stay where they are. Raises UserError when the folder can't be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def store_once(folder: Path, images: Iterable[EncodedImage], count: int) -> list
             with atomic_folder(folder) as part:
                 _write(part, images, count)
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"{folder} can't be written ({error.strerror or error}): free some space, or set data.images_dir"
         ) from error
     return read_labels(folder / LABELS)

@@ -8,6 +8,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
+from ..errors import UserError
 from .class_order import in_order
 from .groups import ByClass, Groups, count_torn, match_groups
 from .splits import Splitting, cut_splits, deal_folds
@@ -84,11 +85,11 @@ def image_table(
     those of a class in the order of their paths: the same images are the same set, wherever their rows come from.
 
     Raises:
-        ValueError: no image, only one class, a class that has too few images, a class that only the validation or
+        UserError: no image, only one class, a class that has too few images, a class that only the validation or
             test images know, or a split that is none of the three.
     """
     if not rows:
-        raise ValueError(f"no images in {where}")
+        raise UserError(f"no images in {where}")
     by_split = _by_split(sorted(rows, key=attrgetter("path")), where)
     names = tuple(classes or in_order(by_split["train"]))
     _check_classes(by_split, names, where)
@@ -125,7 +126,7 @@ def _by_split(rows: Sequence[Row], where: str) -> dict[str, ByClass]:
         found[split or "train"][label].append(path)
     strange = sorted(found.keys() - set(SPLITS))
     if strange:
-        raise ValueError(f"{where} speaks of a split {strange[0]!r}: there are {', '.join(SPLITS)}")
+        raise UserError(f"{where} speaks of a split {strange[0]!r}: there are {', '.join(SPLITS)}")
     return {"train": {}} | {split: dict(by_class) for split, by_class in found.items()}
 
 
@@ -133,14 +134,14 @@ def _check_classes(by_split: dict[str, ByClass], names: tuple[str, ...], where: 
     for split in SPLITS:
         strangers = sorted(by_split.get(split, {}).keys() - set(names))
         if strangers and split != "train":
-            raise ValueError(f"class {strangers[0]!r} exists in the {split} images of {where}, but not in train")
+            raise UserError(f"class {strangers[0]!r} exists in the {split} images of {where}, but not in train")
         if strangers:
-            raise ValueError(f"class {strangers[0]!r} of {where} is none of its classes: {', '.join(names)}")
+            raise UserError(f"class {strangers[0]!r} of {where} is none of its classes: {', '.join(names)}")
     empty = sorted(set(names) - by_split["train"].keys())
     if empty:
-        raise ValueError(f"class {empty[0]!r} has no training image in {where}: add some, or leave the class out")
+        raise UserError(f"class {empty[0]!r} has no training image in {where}: add some, or leave the class out")
     if len(names) < 2:
-        raise ValueError(f"only one class in {where} ({''.join(names)!r}): a classifier needs two or more")
+        raise UserError(f"only one class in {where} ({''.join(names)!r}): a classifier needs two or more")
 
 
 def _samples(by_class: ByClass, names: tuple[str, ...]) -> tuple[Sample, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from ..paths import short
+from ..errors import UserError
+from ..files import short
 
 PART = ".part"
 
@@ -21,7 +22,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write it to a file of its own, then take the place of `path`; raises ValueError when the disk is full."""
+        """Write it to a file of its own, then take the place of `path`; raises UserError when the disk is full."""
         content, path = io.BytesIO(), Path(path)
         torch.save(checkpoint, content)  # into memory: on a full disk, torch would end the process from its C++
         part = path.with_name(path.name + PART)
@@ -37,7 +38,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             _bring_to_disk(path.parent)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise ValueError(
+            raise UserError(
                 f"{short(path)} can't be written ({error.strerror}): the checkpoints from before are as they "
                 f"were; make room, then go on with resume={short(path.parent.parent)}"
             ) from error

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..backbone import Backbone
+from ..errors import UserError
 from ..specs import Spec, from_spec, to_spec
 
 log = logging.getLogger(__name__)
@@ -38,17 +39,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Load a checkpoint onto the CPU without running any code it may carry.
 
     Raises:
-        ValueError: there is no such file, it is damaged, or it is not a checkpoint of a headstart classifier.
+        UserError: there is no such file, it is damaged, or it is not a checkpoint of a headstart classifier.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise ValueError(f"there is no checkpoint {path}") from error
+        raise UserError(f"there is no checkpoint {path}") from error
     except Exception as error:  # damaged files fail in many ways: zip, pickle, end of file
         reason = str(error).split("\n")[0].split(". ")[0]
-        raise ValueError(f"the checkpoint {path} can't be read ({reason})") from error
+        raise UserError(f"the checkpoint {path} can't be read ({reason})") from error
     if not isinstance(checkpoint, dict) or "digest" not in checkpoint.get("hyper_parameters", {}):
-        raise ValueError(f"{path} is not a checkpoint of a headstart classifier")
+        raise UserError(f"{path} is not a checkpoint of a headstart classifier")
     return checkpoint
 
 
@@ -90,12 +91,12 @@ def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: st
     """Put the frozen weights back into a checkpoint that is about to be loaded, so that loading can be strict.
 
     Raises:
-        ValueError: the checkpoint's head was trained on a backbone with other weights.
+        UserError: the checkpoint's head was trained on a backbone with other weights.
     """
     expected = checkpoint["hyper_parameters"]["digest"]
     if expected != digest:
         name = checkpoint["hyper_parameters"]["backbone"]
-        raise ValueError(
+        raise UserError(
             f"the checkpoint's head was trained on other backbone weights: {name} had the digest {expected[:12]}, "
             f"and has {digest[:12]} now"
         )

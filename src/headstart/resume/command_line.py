@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from ..errors import UserError
 from .trusted import read_plainly, refuse_strangers_code
 
 KEY = "resume="
@@ -16,7 +17,7 @@ def expand_resume(arguments: list[str]) -> list[str]:
     """Put the overrides and the folder of what `resume=` names into a command line's arguments.
 
     Raises:
-        ValueError: it names no run and no sweep, or one that was stopped before it could write down what it was.
+        UserError: it names no run and no sweep, or one that was stopped before it could write down what it was.
     """
     given = [argument.removeprefix(KEY).strip("'\"") for argument in arguments if argument.startswith(KEY)]
     if not given or given[-1] in ("", "null"):
@@ -37,14 +38,14 @@ def run_overrides(run_dir: Path) -> list[str]:
     """The overrides that a run was started, or last resumed, with.
 
     Raises:
-        ValueError: there is no run, or one of the overrides could run code.
+        UserError: there is no run, or one of the overrides could run code.
     """
     resumed = sorted(run_dir.glob(f".hydra/*/{OVERRIDES}"), reverse=True)
     for path in (*resumed, run_dir / ".hydra" / OVERRIDES):
         found = read_plainly(path)
         if isinstance(found, list):
             return refuse_strangers_code(found, path)
-    raise ValueError(
+    raise UserError(
         f"{run_dir} is not the folder of a run, or of one that was stopped before it began: there is no whole "
         f"{run_dir / '.hydra' / OVERRIDES}"
     )
@@ -54,13 +55,13 @@ def sweep_overrides(sweep_dir: Path) -> list[str]:
     """The overrides that a sweep was started with.
 
     Raises:
-        ValueError: there is no sweep, or one of the overrides could run code.
+        UserError: there is no sweep, or one of the overrides could run code.
     """
     path = sweep_dir / SWEEP
     try:
         return refuse_strangers_code(read_plainly(path)["hydra"]["overrides"]["task"], path)
     except (TypeError, KeyError) as error:
-        raise ValueError(f"{sweep_dir} is not the folder of a sweep: there is no whole {path}") from error
+        raise UserError(f"{sweep_dir} is not the folder of a sweep: there is no whole {path}") from error
 
 
 def merge_overrides(old: list[str], new: list[str]) -> list[str]:
@@ -70,10 +71,10 @@ def merge_overrides(old: list[str], new: list[str]) -> list[str]:
 
 
 def _latest(is_sweep: bool) -> Path:
-    """The run, or sweep, that began last; raises ValueError where there is none."""
+    """The run, or sweep, that began last; raises UserError where there is none."""
     marks = list(SWEEPS_DIR.glob(f"*/{SWEEP}") if is_sweep else RUNS_DIR.glob(f"*/.hydra/{OVERRIDES}"))
     if not marks:
-        raise ValueError(f"resume=latest: there is nothing in {SWEEPS_DIR if is_sweep else RUNS_DIR} yet")
+        raise UserError(f"resume=latest: there is nothing in {SWEEPS_DIR if is_sweep else RUNS_DIR} yet")
     newest = max(marks, key=lambda mark: mark.stat().st_mtime_ns)
     return newest.parent if is_sweep else newest.parents[1]
 

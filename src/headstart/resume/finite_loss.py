@@ -7,11 +7,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
+from ..errors import UserError
+
 MAX_NAMED = 10
 
 
 class FiniteLoss(Callback):
-    """Raises ValueError at the step whose loss is infinite or not a number, with the files of its batch.
+    """Raises UserError at the step whose loss is infinite or not a number, with the files of its batch.
 
     `files_of_batch(epoch, batch_idx)` names the images of a training batch. The checkpoints from before stay.
     """
@@ -28,14 +30,14 @@ class FiniteLoss(Callback):
             return
         files = self.files_of_batch(trainer.current_epoch, batch_idx)
         more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
-        raise ValueError(
+        raise UserError(
             f"the loss is {loss.item()} in epoch {trainer.current_epoch + 1}, step {trainer.global_step}: try a "
             f"smaller model.lr, or trainer.precision=32-true; its images are {', '.join(files[:MAX_NAMED])}{more}"
         )
 
 
 def refuse_bad_weights(model: nn.Module) -> None:
-    """Raise ValueError where a trained weight is infinite or not a number."""
+    """Raise UserError where a trained weight is infinite or not a number."""
     bad = [name for name, weight in model.named_parameters() if weight.requires_grad and not weight.isfinite().all()]
     if bad:
-        raise ValueError(f"{bad[0]} is no finite number any more, and isn't saved: try a smaller model.lr")
+        raise UserError(f"{bad[0]} is no finite number any more, and isn't saved: try a smaller model.lr")

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from ..errors import UserError
 from .finite_loss import refuse_bad_weights
 
 BETWEEN_EPOCHS = 10.0  # seconds that must have passed: an epoch of features is repeated faster than it is saved
@@ -23,7 +24,7 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, dirpath: str | Path, minutes: float = 10.0, keep: int = 2) -> None:
         if minutes <= 0 or keep < 1:
-            raise ValueError(f"minutes={minutes} keep={keep} (callbacks.last_checkpoint): give numbers above 0")
+            raise UserError(f"minutes={minutes} keep={keep} (callbacks.last_checkpoint): give numbers above 0")
         self.dirpath, self.minutes, self.keep = Path(dirpath), minutes, keep
         self._saved_at = 0.0
 
@@ -71,7 +72,7 @@ class LastCheckpoint(Checkpoint):
         return is_step and not (validates or trainer.is_last_batch or whole_set)
 
     def save(self, trainer: Trainer) -> None:
-        """Save now, on all devices; the older ones move down. Raises ValueError when the weights aren't finite."""
+        """Save now, on all devices; the older ones move down. Raises UserError when the weights aren't finite."""
         if trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
             return
         refuse_bad_weights(trainer.lightning_module)

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import HydraException
 
-from ..errors import CONF_DIR
+from ..errors import CONF_DIR, UserError
 from ..specs import from_spec
 
 # Besides what conf/ names. Not all of headstart, as load_backbone builds whatever its argument says; and no loggers,
@@ -46,14 +46,14 @@ def refuse_strangers_code(overrides: Any, source: Path) -> list[str]:
 
     Raises:
         TypeError: they are no list.
-        ValueError: one is not an override, or could run code, read the environment, or choose other configs or folders.
+        UserError: one is not an override, or could run code, read the environment, or choose other configs or folders.
     """
     if not isinstance(overrides, list):
         raise TypeError(f"{source} holds no list of overrides")
     for override in overrides:
         reason = _objection(override)
         if reason:
-            raise ValueError(
+            raise UserError(
                 f"{source} is refused, as a stranger could have written it: {override!r} {reason}; "
                 "if it is yours, take it out of there and type it"
             )

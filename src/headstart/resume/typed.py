@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from ..errors import UserError
 from .trusted import walk
 
 SHARDS = re.compile(r"(\+{0,2}data\.(?:train|val|test))=([^'\"\[].*[{|].*)", re.DOTALL)
@@ -21,7 +22,7 @@ def note_typed(arguments: list[str]) -> list[str]:
 
 
 def refuse_untyped_commands(shards: Iterable[str | list[str] | None]) -> None:
-    """Raise ValueError for a `pipe:`, which runs a shell command, in anything that was not typed as it is.
+    """Raise UserError for a `pipe:`, which runs a shell command, in anything that was not typed as it is.
 
     It looks at what the whole config came to: no interpolation or brace can hide a command from it.
     """
@@ -31,7 +32,7 @@ def refuse_untyped_commands(shards: Iterable[str | list[str] | None]) -> None:
     for given in shards:
         for text in [given] if isinstance(given, str) else given or []:
             if has_command(text) and text not in known:
-                raise ValueError(
+                raise UserError(
                     f"{text!r} runs a shell command, and stands in a config that a stranger could have written: if it "
                     "is yours, type it, as in data.train='pipe:COMMAND'"
                 )

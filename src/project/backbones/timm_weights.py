@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from headstart.errors import UserError
 from headstart.hub import cached, check_reachable
 from headstart.loading import WORKS_OFFLINE, file_of, reason, weights_dir
 
@@ -28,7 +29,7 @@ def load_pretrained(config: PretrainedCfg, options: dict[str, Any]) -> nn.Module
     does timm check that a file is complete. Else what is missing in it would silently stay random.
 
     Raises:
-        ValueError: for weights that cannot be downloaded or are damaged.
+        UserError: for weights that cannot be downloaded or are damaged.
     """
     import timm
     from safetensors import SafetensorError
@@ -50,7 +51,7 @@ def load_pretrained(config: PretrainedCfg, options: dict[str, Any]) -> nn.Module
                 f"the weights of {full_name(config)} cannot be downloaded; get {url} and save it as "
                 f"{by_hand}, or choose another backbone: {WORKS_OFFLINE}"
             )
-        raise ValueError(f"{advice} ({reason(error)})") from error
+        raise UserError(f"{advice} ({reason(error)})") from error
 
 
 def _sources(config: PretrainedCfg) -> tuple[Path, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from headstart.backbone import Backbone, Preprocessing
+from headstart.errors import UserError
 from headstart.loading import WORKS_OFFLINE, file_of, isolated, reason
 from headstart.pooling import MapPooling, Pooled, check_pooling, width
 from headstart.token_maps import see_torchvision_vit
@@ -26,7 +27,7 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
     of the default ones. For `pooling` see `Pooled`.
 
     Raises:
-        ValueError: for an unknown name, weights that are unknown, cannot be downloaded, are damaged or don't fit,
+        UserError: for an unknown name, weights that are unknown, cannot be downloaded, are damaged or don't fit,
             and a pooling that the network can't have.
     """
     from torchvision import models
@@ -34,7 +35,7 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
     names = models.list_models(module=models)
     if name not in names:
         similar = get_close_matches(name, names) or names
-        raise ValueError(f"torchvision has no model {name!r}; did you mean one of: {', '.join(similar)}?")
+        raise UserError(f"torchvision has no model {name!r}; did you mean one of: {', '.join(similar)}?")
     check_pooling(pooling)
     file = weights_path(weights)
     named = None if file else weights
@@ -64,7 +65,7 @@ def _choose(name: str, weights: str) -> WeightsEnum:
     # Weights without categories (vgg16's IMAGENET1K_FEATURES) have NaN in the layers that make our features.
     usable = [key for key, member in members.items() if member.meta["categories"]]
     if weights not in usable:
-        raise ValueError(
+        raise UserError(
             f"{name} has no weights {weights!r}; it has: {', '.join(usable)}, or null for random ones, or a file's path"
         )
     return members[weights]
@@ -93,7 +94,7 @@ def _load(name: str, weights: WeightsEnum) -> nn.Module:
                 f"{file.name} cannot be downloaded; get {weights.url} and put it into {file.parent}, "
                 f"or choose another backbone: {WORKS_OFFLINE}"
             )
-        raise ValueError(f"{advice} ({reason(error)})") from error
+        raise UserError(f"{advice} ({reason(error)})") from error
 
 
 def _drop_auxiliary_classifiers(network: Any) -> None:
@@ -122,7 +123,7 @@ def _pooled(network: Any, pooling: str, side: int) -> tuple[nn.Module, int]:
     ):
         network.avgpool = MapPooling(pooling)
     else:
-        raise ValueError(f"backbone.pooling: torchvision's {type(network).__name__} has a way of its own; try timm's")
+        raise UserError(f"backbone.pooling: torchvision's {type(network).__name__} has a way of its own; try timm's")
     return network, width(network, side)
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from headstart.errors import UserError
+
 KEY = "ema"
 
 
@@ -23,7 +25,7 @@ class WeightAverage(Callback):
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 <= decay < 1:
-            raise ValueError(f"decay={decay} (callbacks.ema): give a number from 0 up, and below 1")
+            raise UserError(f"decay={decay} (callbacks.ema): give a number from 0 up, and below 1")
         self.decay = decay
         self.other: dict[str, Tensor] = {}  # the average; while the model holds that, its own weights
         self.swapped = False
@@ -32,7 +34,7 @@ class WeightAverage(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse a model whose steps can't be averaged."""
         if not pl_module.automatic_optimization:
-            raise ValueError("callbacks=ema averages the steps of gradient descent: add solver=adamw")
+            raise UserError("callbacks=ema averages the steps of gradient descent: add solver=adamw")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the weights as they are."""

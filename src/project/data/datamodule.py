@@ -9,13 +9,14 @@ from lightning.pytorch import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from headstart.backbone import Preprocessing
-from headstart.cores import usable_cores
+from headstart.errors import UserError
 from headstart.images.augmentation import LIGHT, Augment
 from headstart.images.balance import BALANCE, balanced_class_weights, balanced_sample_weights
 from headstart.images.checks import MAX_PIXELS, without_broken
 from headstart.images.dataset import ImageDataset
 from headstart.images.order import EpochBatches, Order, position_of
 from headstart.images.table import ImageTable
+from headstart.machine import usable_cores
 from headstart.resume.signals import end_workers_at_exit, ignore_signals
 
 MAX_AUTO_WORKERS = 8
@@ -46,14 +47,14 @@ class ImageData(LightningDataModule):
     ) -> None:
         super().__init__()
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"data.batch_size={batch_size} must be a whole number from 1 up")
+            raise UserError(f"data.batch_size={batch_size} must be a whole number from 1 up")
         if num_workers != "auto" and (not isinstance(num_workers, int) or num_workers < 0):
-            raise ValueError(f"data.num_workers={num_workers} must be auto, or a whole number from 0 up")
+            raise UserError(f"data.num_workers={num_workers} must be auto, or a whole number from 0 up")
         for key, value, choices in (("on_error", on_error, ON_ERROR), ("balance", balance, BALANCE)):
             if value not in choices:
-                raise ValueError(f"data.{key}={value}: choose {' or '.join(choices)}")
+                raise UserError(f"data.{key}={value}: choose {' or '.join(choices)}")
         if not isinstance(max_pixels, int) or max_pixels < 1:
-            raise ValueError(f"data.max_pixels={max_pixels} must be a whole number from 1 up")
+            raise UserError(f"data.max_pixels={max_pixels} must be a whole number from 1 up")
         self.find = find
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -67,7 +68,7 @@ class ImageData(LightningDataModule):
         self.table: ImageTable | None = None
 
     def setup(self, stage: str | None = None) -> None:
-        """Find and check the images; raises ValueError for everything that is wrong with them."""
+        """Find and check the images; raises UserError for everything that is wrong with them."""
         if self.table is None:
             self.table = without_broken(self.find(), self.checked_dir, self.on_error, self.max_pixels)
 
@@ -130,7 +131,7 @@ class ImageData(LightningDataModule):
         assert self.table is not None, "call setup() first"
         samples = self.table.part(split)
         if not samples:
-            raise ValueError(f"there are no {split} images (data.{split}_fraction, or the folder {split}/)")
+            raise UserError(f"there are no {split} images (data.{split}_fraction, or the folder {split}/)")
         return ImageDataset(samples, self.preprocessing, view, self.seed, self.augment if view is None else LIGHT)
 
     def _batches(self, dataset: Dataset[Any], device: str, batching: dict[str, Any]) -> DataLoader:

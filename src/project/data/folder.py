@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from headstart.errors import UserError
 from headstart.images.class_order import in_order
 from headstart.images.splits import Splitting
 from headstart.images.table import SPLIT_NAMES, ImageTable, Row, image_table
@@ -27,18 +28,18 @@ def find_images(
     folder is cut from the training images: seeded, and stratified by class. The arguments are those of `Splitting`.
 
     Raises:
-        ValueError: there is no such folder, one below it can't be read, no image, only one class, a class that has
+        UserError: there is no such folder, one below it can't be read, no image, only one class, a class that has
             too few images, or a class that only the validation or test images know.
     """
     splitting = Splitting(val_fraction, test_fraction, seed, folds, fold, group)
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise ValueError(f"there is no folder {root} (data.root)")
+        raise UserError(f"there is no folder {root} (data.root)")
     split_dirs = _split_dirs(root) or {"train": root}
     found = {split: _rows(folder, split) for split, folder in split_dirs.items()}
     rows = [row for some, _ in found.values() for row in some]
     if not rows:
-        raise ValueError(
+        raise UserError(
             f"no images in {root}: one folder per class is expected, with files ending in {' '.join(sorted(ENDINGS))}"
         )
     # A folder without images is a split all the same: nothing is cut for it.
@@ -54,7 +55,7 @@ def _split_dirs(root: Path) -> dict[str, Path]:
     for path in folders:
         split = SPLIT_NAMES.get(path.name.lower())
         if split in dirs:
-            raise ValueError(f"{dirs[split]} and {path} are both {split} images: keep one of them")
+            raise UserError(f"{dirs[split]} and {path} are both {split} images: keep one of them")
         if split:
             dirs[split] = path
     return dirs if "train" in dirs and (len(dirs) > 1 or len(folders) == 1) else {}
@@ -84,9 +85,7 @@ def _folders(parent: Path) -> list[Path]:
 
 def _refuse(error: OSError) -> NoReturn:
     """Without this, `os.walk` would leave out a folder that it may not enter, and say nothing."""
-    raise ValueError(
-        f"{error.filename} can't be read ({error.strerror}): change its permissions, or move it"
-    ) from error
+    raise UserError(f"{error.filename} can't be read ({error.strerror}): change its permissions, or move it") from error
 
 
 def _hidden(name: str) -> bool:

@@ -7,6 +7,8 @@ from itertools import count, repeat
 from pathlib import Path
 from typing import Any, TextIO
 
+from headstart.errors import UserError
+
 TABS, PARQUET = (".tsv", ".tab"), (".parquet", ".pq")
 ENDINGS = (".csv", *TABS, *PARQUET)
 
@@ -18,14 +20,14 @@ def read_records(path: Path, choose: Choose) -> Iterator[Record]:
     """Read one record at a time; a field that is empty, or of a column that `choose` has no place for, is "".
 
     Raises:
-        ValueError: the file isn't there or can't be read, its ending is not one of `ENDINGS`, or a row has more or
+        UserError: the file isn't there or can't be read, its ending is not one of `ENDINGS`, or a row has more or
             fewer fields than there are columns; and what `choose` raises.
     """
     ending = path.suffix.lower()
     if ending not in ENDINGS:
-        raise ValueError(f"{path} must be CSV, TSV or Parquet: its name has to end in {', '.join(ENDINGS)}")
+        raise UserError(f"{path} must be CSV, TSV or Parquet: its name has to end in {', '.join(ENDINGS)}")
     if not path.is_file():
-        raise ValueError(f"there is no file {path} (data.path)")
+        raise UserError(f"there is no file {path} (data.path)")
     return _read_parquet(path, choose) if ending in PARQUET else _read_text(path, choose)
 
 
@@ -39,12 +41,12 @@ def _read_text(path: Path, choose: Choose) -> Iterator[Record]:
                 if len(fields) == len(names):
                     yield number, ["" if place is None else fields[place].strip() for place in places]
                 elif fields:
-                    raise ValueError(
+                    raise UserError(
                         f"row {number} of {path} has {len(fields)} fields, and there are {len(names)} columns: "
                         "a field with a comma in it needs quotes around it"
                     )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} can't be read as text in UTF-8 ({error})") from error
+        raise UserError(f"{path} can't be read as text in UTF-8 ({error})") from error
 
 
 def _delimiter(file: TextIO, path: Path) -> str:
@@ -61,7 +63,7 @@ def _read_parquet(path: Path, choose: Choose) -> Iterator[Record]:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise ValueError(f"{path} needs pyarrow: pip install -e .[parquet]") from error
+        raise UserError(f"{path} needs pyarrow: pip install -e .[parquet]") from error
     try:
         with ParquetFile(path) as file:
             names = file.schema_arrow.names
@@ -72,7 +74,7 @@ def _read_parquet(path: Path, choose: Choose) -> Iterator[Record]:
                 for fields in zip(*columns, strict=False):
                     yield next(numbers), list(fields)
     except (OSError, ArrowException) as error:
-        raise ValueError(f"{path} can't be read as Parquet ({error})") from error
+        raise UserError(f"{path} can't be read as Parquet ({error})") from error
 
 
 def _texts(batch: Any, name: str) -> list[str]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from headstart.errors import did_you_mean
+from headstart.errors import UserError, did_you_mean
 from headstart.images.table import SPLIT_NAMES, Row
 
 from .records import read_records
@@ -25,7 +25,7 @@ def read_labels(
     column `split` need not be there. An image that is named twice in the same way counts once.
 
     Raises:
-        ValueError: a file that can't be read, a column that isn't there, an empty path or label, an unknown split, a
+        UserError: a file that can't be read, a column that isn't there, an empty path or label, an unknown split, a
             image that is named twice in different ways, or images that don't exist.
     """
     path = Path(path).expanduser()
@@ -40,14 +40,14 @@ def read_labels(
     for number, (name, label, split, group) in read_records(path, lambda names: _places(path, names, wanted)):
         for value, column in ((name, path_column), (label, label_column)):
             if not value:
-                raise ValueError(f"row {number} of {path} has no {column}: fill it in, or remove the row")
+                raise UserError(f"row {number} of {path} has no {column}: fill it in, or remove the row")
         if split and split.lower() not in SPLIT_NAMES:
-            raise ValueError(f"row {number} of {path}: {split!r} is no split; there are {', '.join(SPLIT_NAMES)}")
+            raise UserError(f"row {number} of {path}: {split!r} is no split; there are {', '.join(SPLIT_NAMES)}")
         file = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 (pathlib takes five times as long)
         row = Row(file, label, SPLIT_NAMES[split.lower()] if split else None, group or None)
         first, other = found.setdefault(file, (number, row))
         if other != row:
-            raise ValueError(f"rows {first} and {number} of {path} say different things of {name}: keep one of them")
+            raise UserError(f"rows {first} and {number} of {path} say different things of {name}: keep one of them")
     _refuse_missing(path, found)
     return [row for _, row in found.values()]
 
@@ -58,7 +58,7 @@ def _places(path: Path, names: Sequence[str], wanted: dict[str, str | None]) -> 
         if column not in names and column is not None and (key, column) != ("split_column", SPLIT):
             there = ", ".join(names) or "none"
             hint = did_you_mean(column, names)
-            raise ValueError(f"{path} has no column {column} (data.{key}); {hint}there are: {there}")
+            raise UserError(f"{path} has no column {column} (data.{key}); {hint}there are: {there}")
     return [names.index(column) if column in names else None for column in wanted.values()]
 
 
@@ -67,4 +67,4 @@ def _refuse_missing(path: Path, found: dict[str, tuple[int, Row]]) -> None:
     if missing:
         (number, file), more = missing[0], len(missing) - 1
         others = f", and {more:,} more of {len(found):,} files are missing" if more else ""
-        raise ValueError(f"there is no file {file} (row {number} of {path}){others}: paths start from {path.parent}")
+        raise UserError(f"there is no file {file} (row {number} of {path}){others}: paths start from {path.parent}")

@@ -123,7 +123,7 @@ class Classifier(Measured):
         return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "images": len(labels)}
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Give what is trained to the optimizer, and nothing else; raises ValueError for values that it can't use."""
+        """Give what is trained to the optimizer, and nothing else; raises UserError for values that it can't use."""
         groups = self.freezing.parameter_groups(self.head, self.lr, self.weight_decay)
         parts = (self.optimizer, self.scheduler, self.lr, self.weight_decay, self.monitor)
         return optimize(groups, *parts, lambda: self.trainer.estimated_stepping_batches)
@@ -133,12 +133,12 @@ class Classifier(Measured):
         drop_backbone(checkpoint, self.freezing.changing())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take what is frozen from here; raises ValueError when the checkpoint means other weights."""
+        """Take what is frozen from here; raises UserError when the checkpoint means other weights."""
         restore_backbone(checkpoint, self.backbone, self.digest)
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Rebuild a trained classifier, in eval mode on the CPU; raises ValueError for a file that is none."""
+        """Rebuild a trained classifier, in eval mode on the CPU; raises UserError for a file that is none."""
         checkpoint = read_checkpoint(checkpoint_path)
         model = rebuild(cls, checkpoint)
         model.on_load_checkpoint(checkpoint)

@@ -2,12 +2,14 @@
 
 from torch import nn
 
+from headstart.errors import UserError
+
 
 def linear(num_features: int, num_classes: int, norm: str = "none") -> nn.Module:
     """One linear layer that starts at zero: the problem is convex, and every class starts equally likely.
 
     Gradient descent wants its features normalised: then features of any scale train well at the same learning rate.
-    Raises ValueError for a `norm` that isn't known.
+    Raises UserError for a `norm` that isn't known.
     """
     layer = nn.Linear(num_features, num_classes)
     nn.init.zeros_(layer.weight)
@@ -16,7 +18,7 @@ def linear(num_features: int, num_classes: int, norm: str = "none") -> nn.Module
 
 
 def mlp(num_features: int, num_classes: int, hidden: int = 512, dropout: float = 0.5, norm: str = "layer") -> nn.Module:
-    """One hidden layer with dropout, on normalised features; raises ValueError for a `norm` that isn't known."""
+    """One hidden layer with dropout, on normalised features; raises UserError for a `norm` that isn't known."""
     return nn.Sequential(
         _normalisation(norm, num_features),
         nn.Linear(num_features, hidden),
@@ -38,4 +40,4 @@ def _normalisation(norm: str, num_features: int) -> nn.Module:
         return nn.LayerNorm(num_features, elementwise_affine=False)
     if norm == "batch":
         return nn.BatchNorm1d(num_features, affine=False, momentum=None)  # a plain average: the backbone stands still
-    raise ValueError(f"head.norm={norm}: choose none, layer or batch")
+    raise UserError(f"head.norm={norm}: choose none, layer or batch")

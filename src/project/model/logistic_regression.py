@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import LBFGS
 
+from headstart.errors import UserError
+
 from .classifier import Batch, Classifier
 
 
@@ -35,7 +37,7 @@ class LogisticRegression(Classifier):
     ) -> None:
         super().__init__(*args, **kwargs)
         if not strongest >= weakest > 0 or max_iter < 1:
-            raise ValueError(
+            raise UserError(
                 f"model.strongest={strongest} model.weakest={weakest} model.max_iter={max_iter}: give penalties "
                 "above 0, the strongest first, and at least one iteration"
             )
@@ -83,11 +85,11 @@ class LogisticRegression(Classifier):
 
 
 def last_layer(head: nn.Module) -> nn.Linear:
-    """The only trained layer of a linear head; raises ValueError where there are others, or where it isn't the last."""
+    """The only trained layer of a linear head; raises UserError where there are others, or where it isn't the last."""
     layers = list(head) if isinstance(head, nn.Sequential) else [head]
     trained = [layer for layer in layers if any(True for _ in layer.parameters())]
     if not isinstance(layers[-1], nn.Linear) or trained != layers[-1:]:
-        raise ValueError("solver=lbfgs is for head=linear: add solver=adamw to train any other head")
+        raise UserError("solver=lbfgs is for head=linear: add solver=adamw to train any other head")
     return layers[-1]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.optim import Optimizer
 
+from headstart.errors import UserError
+
 
 def optimize(
     groups: list[dict[str, Any]],
@@ -23,12 +25,12 @@ def optimize(
     after every epoch, where one that reacts to a metric looks at `monitor`.
 
     Raises:
-        ValueError: the optimizer can't use these values.
+        UserError: the optimizer can't use these values.
     """
     try:
         made = optimizer(groups, lr=lr, weight_decay=weight_decay)
     except (TypeError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"the optimizer can't be built with model.lr={lr} model.weight_decay={weight_decay}: {error}"
         ) from error
     if scheduler is None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from headstart.errors import UserError
 from headstart.extras.lora import ADAPTER, add_adapters
 from headstart.stages import Stage, find_stages, stages_to_train
 
@@ -35,7 +36,7 @@ class Strategy:
     are `moving`, or by those it came with, which are `fixed` then: the features begin as the frozen ones.
 
     Raises:
-        ValueError: one of these values can't be.
+        UserError: one of these values can't be.
     """
 
     trained: str = "all"
@@ -51,13 +52,13 @@ class Strategy:
         name = "model.strategy"
         for key, choices in (("trained", TRAINED), ("batchnorm", BATCHNORM)):
             if getattr(self, key) not in choices:
-                raise ValueError(f"{name}.{key}={getattr(self, key)}: choose {' or '.join(choices)}")
+                raise UserError(f"{name}.{key}={getattr(self, key)}: choose {' or '.join(choices)}")
         if not 0 < self.decay <= 1 or not self.head_scale > 0:
-            raise ValueError(
+            raise UserError(
                 f"{name}.decay={self.decay} must be above 0, 1 at most; {name}.head_scale={self.head_scale} above 0"
             )
         if self.unfreeze_every < 0 or self.rank < 1:
-            raise ValueError(
+            raise UserError(
                 f"{name}.unfreeze_every={self.unfreeze_every} must be epochs, {name}.rank={self.rank} above 0"
             )
 
@@ -65,7 +66,7 @@ class Strategy:
         """Add adapters to `network` if that is the strategy, and return what it trains, the uppermost stage first.
 
         Raises:
-            ValueError: nothing would be trained, or there are no linear layers for adapters.
+            UserError: nothing would be trained, or there are no linear layers for adapters.
         """
         names = {
             stage.name
@@ -77,7 +78,7 @@ class Strategy:
         stages = [stage for stage in reversed(find_stages(network)) if stage.name in names]
         found = tuple(self._group(network, stage, depth) for depth, stage in enumerate(stages))
         if not any(group.parameters for group in found):
-            raise ValueError(f"backbone.freeze={self.freeze} leaves nothing to train: strategy=frozen does that")
+            raise UserError(f"backbone.freeze={self.freeze} leaves nothing to train: strategy=frozen does that")
         return found
 
     def trains(self, group: Group, epoch: int) -> bool:

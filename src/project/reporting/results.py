@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from headstart.errors import UserError
 from headstart.fit import Result
 
 PACKAGES = ("headstart", "torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
@@ -46,7 +47,7 @@ def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, c
 
 
 def finished_score(run_dir: str | Path, command: str) -> float | None:
-    """The score of a run that has ended; None for any other. Raises ValueError when it was another command's."""
+    """The score of a run that has ended; None for any other. Raises UserError when it was another command's."""
     path = Path(run_dir) / "results.json"
     try:
         content = json.loads(path.read_text())
@@ -55,7 +56,7 @@ def finished_score(run_dir: str | Path, command: str) -> float | None:
     if content.get("status") != "finished":
         return None
     if content["command"] != command:
-        raise ValueError(f"{path} is of another job ({content['command']}): resume a sweep with the overrides it had")
+        raise UserError(f"{path} is of another job ({content['command']}): resume a sweep with the overrides it had")
     return content["score"]
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from headstart.errors import explain
+from headstart.errors import UserError, explain
 
 from .cross_validation import fold_table, over_folds
 
@@ -65,14 +65,14 @@ class SweepTable(Callback):
 
 
 def refuse_several_processes(trainer: "Trainer", mode: RunMode | None) -> None:
-    """Raise ValueError where Lightning would start further processes with a sweep's command line.
+    """Raise UserError where Lightning would start further processes with a sweep's command line.
 
     Each of them would run the whole sweep by itself, with other hyperparameters than the first, and say nothing.
     """
     environment = getattr(trainer.strategy, "cluster_environment", None)
     starts_processes = trainer.world_size > 1 and not (environment and environment.creates_processes_externally)
     if starts_processes and mode == RunMode.MULTIRUN:
-        raise ValueError("the jobs of a sweep take one device each: add trainer.devices=1, or run the jobs one by one")
+        raise UserError("the jobs of a sweep take one device each: add trainer.devices=1, or run the jobs one by one")
 
 
 def _table(jobs: list[dict[str, Any]]) -> Table:

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from headstart.paths import short
+from headstart.files import short
 
 
 def print_metrics(metrics: dict[str, float]) -> None:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from headstart.extras.find_lr import rate_search
 from headstart.extras.find_lr.rate_search import RateSearch
 from headstart.extras.find_lr.tuning import find_batch_size, find_lr, largest_batch, try_batch_sizes
-from headstart.quiet import quiet
+from headstart.machine import quiet
 from project.model.classifier import Classifier
 from project.trainers import make_search_trainer
 

@@ -304,7 +304,7 @@ def test_the_config_says_all_of_it(tmp_path: Path, monkeypatch: Patch) -> None:
     data = instantiate(composed("data=torchvision", *folders, "data.name=CIFAR100").data)
     data.setup()
     assert counts(data.table) == [10, 10, 6]
-    assert Path(data.table.test[0].path).is_relative_to(tmp_path / "data" / "written")
+    assert Path(data.table.test[0].path).is_relative_to(tmp_path / "data" / "images")
     options = ("+data.options.partition=2", "data.download=false", "data.name=DTD")
     with pytest.raises(ValueError, match="doesn't hold torchvision's DTD"):
         instantiate(composed("data=torchvision", *folders, *options).data).setup()

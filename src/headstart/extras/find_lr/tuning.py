@@ -14,8 +14,9 @@ from project.data.datamodule import ImageData
 from project.model.classifier import Classifier
 from project.reporting.plots import plot_rate_search
 
+from ...errors import UserError
 from ...features.cache import FeatureData
-from ...paths import short
+from ...files import short
 from .rate_search import RateSearch
 
 LR, BATCH_SIZE = "model.lr", "data.batch_size"
@@ -43,7 +44,7 @@ def settle(
     the model and its own random numbers: the run is the same as one in which the values were typed.
 
     Raises:
-        ValueError: no learning rate makes the loss fall, or the batch size has to be found on several devices.
+        UserError: no learning rate makes the loss fall, or the batch size has to be found on several devices.
     """
     found = read_found(run_dir) if resumed else {}
     for key in [key for key in STAND_INS if key in wanted]:
@@ -66,7 +67,7 @@ def find_lr(model: Classifier, data: LightningDataModule, make_trainer: MakeTrai
     """The learning rate at which the loss falls fastest; the curve is drawn in `run_dir`.
 
     Raises:
-        ValueError: it never falls.
+        UserError: it never falls.
     """
     search, trial = RateSearch(), copy.deepcopy(model)
     trial.lr = STAND_INS[LR]
@@ -77,7 +78,7 @@ def find_lr(model: Classifier, data: LightningDataModule, make_trainer: MakeTrai
         run_dir.mkdir(parents=True, exist_ok=True)
         plot_rate_search(search.rates, search.losses, lr, run_dir / PLOT)
     if lr is None:
-        raise ValueError(f"model.lr=auto: the loss falls at no rate, see {short(run_dir / PLOT)}; type a number")
+        raise UserError(f"model.lr=auto: the loss falls at no rate, see {short(run_dir / PLOT)}; type a number")
     log.info(f"model.lr=auto: {lr:g}, where the loss falls fastest; see {short(run_dir / PLOT)}")
     return lr
 
@@ -86,14 +87,14 @@ def find_batch_size(model: Classifier, data: ImageData | FeatureData, trainer: T
     """The largest power of two that fits into a GPU's memory, and leaves an epoch steps enough.
 
     Raises:
-        ValueError: there are several devices, which Lightning can't search on.
+        UserError: there are several devices, which Lightning can't search on.
     """
     usual, size = STAND_INS[BATCH_SIZE], 0
     if isinstance(data, FeatureData) or model.full_batch:
         reason = "it decides nothing that is trained here"
         size = int(usual)
     elif trainer.world_size > 1:
-        raise ValueError("data.batch_size=auto is found on one device: add trainer.devices=1, or type a number")
+        raise UserError("data.batch_size=auto is found on one device: add trainer.devices=1, or type a number")
     else:
         assert data.table is not None, "make_data has called setup()"
         most = largest_batch(len(data.table.train))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ...backbone import Backbone
+from ...errors import UserError
 from ...loading import reason
 from ...pooling import Pooled, check_pooling, width
 from ...token_maps import prefix_tokens, see_huggingface
@@ -42,11 +43,11 @@ def from_huggingface(
     For `pooling` see `Pooled`. Only safetensors are read, and code that comes with a model is never run.
 
     Raises:
-        ValueError: transformers isn't installed; the model can't be had or is none of images; a preprocessing of an
+        UserError: transformers isn't installed; the model can't be had or is none of images; a preprocessing of an
             unusual kind, or a pooling that the network can't have.
     """
     if weights not in ("pretrained", None) and not weights_path(weights):
-        raise ValueError(
+        raise UserError(
             f"the weights of Hugging Face's models are 'pretrained', a file or null (random), not {weights!r}"
         )
     check_pooling(pooling)
@@ -73,9 +74,9 @@ def _width(network: nn.Module, side: int, source: str) -> int:
     try:
         found = width(network, side)
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise ValueError(f"{source} gives no features for images of {side} pixels ({reason(error)})") from error
+        raise UserError(f"{source} gives no features for images of {side} pixels ({reason(error)})") from error
     weight = next(network.parameters())
     images = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0), device="cpu").to(weight.device)
     if weight.device.type != "meta" and not torch.equal(network(images), network(images)):
-        raise ValueError(f"{source} hides random parts of each image, which is for training it alone; choose another")
+        raise UserError(f"{source} hides random parts of each image, which is for training it alone; choose another")
     return found

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import did_you_mean
+from ...errors import UserError, did_you_mean
 
 LABELS = ("label", "labels", "class")
 PLAIN = ("string", "large_string", "bool", "int", "uint")  # what a label's type begins with, if it is no ClassLabel
@@ -17,7 +17,7 @@ def choose_columns(
     Images are the only column of the type Image, labels that of the type ClassLabel, of several the one that is
     called label, labels or class; or, where there is none, the column of words or whole numbers of such a name.
 
-    Raises ValueError when that leaves none or several, and when a named column isn't there or is of another type.
+    Raises UserError when that leaves none or several, and when a named column isn't there or is of another type.
     """
     from datasets import ClassLabel, Image
 
@@ -53,7 +53,7 @@ def _choose(name: str, key: str, wanted: str | None, guessed: list[str], possibl
         return str(wanted)
     there = f"there are {', '.join(possible)}" if possible else "there is none of a type that it could have"
     if wanted is not None:
-        raise ValueError(f"{name} has no column {wanted} (data.{key}); {did_you_mean(wanted, possible)}{there}")
+        raise UserError(f"{name} has no column {wanted} (data.{key}); {did_you_mean(wanted, possible)}{there}")
     if len(guessed) != 1:
-        raise ValueError(f"which column of {name} is it? Set data.{key}=...; {there}")
+        raise UserError(f"which column of {name} is it? Set data.{key}=...; {there}")
     return guessed[0]

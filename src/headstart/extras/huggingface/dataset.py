@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ...errors import UserError
 from ...images.stored import EncodedImage, read_stored, store_once
 from ...images.table import SPLIT_NAMES, Row
 from ...loading import reason
@@ -37,7 +38,7 @@ def read_huggingface(
     data set; those that are files already are used where they lie. Rows without an image or a label are left out.
 
     Raises:
-        ValueError: there is no such data set, it can't be fetched or read, `datasets` is missing, or it can't be told
+        UserError: there is no such data set, it can't be fetched or read, `datasets` is missing, or it can't be told
             which columns and splits are meant.
     """
     local = Path(name).expanduser()
@@ -49,7 +50,7 @@ def read_huggingface(
     except ConnectionError as error:
         earlier = sorted(images_dir.glob(f"{stem}-*/"), key=lambda folder: folder.stat().st_mtime)
         if not earlier:
-            raise ValueError(f"the data set {name} can't be fetched, and was never before ({reason(error)})") from error
+            raise UserError(f"the data set {name} can't be fetched, and was never before ({reason(error)})") from error
         log.warning(f"the Hub can't be reached ({reason(error)}): {name} is taken as it was fetched before")
         version = earlier[-1].name.removeprefix(f"{stem}-")
     folder = images_dir / f"{stem}-{version}"
@@ -66,7 +67,7 @@ def _load(source: str | Path, config: str | None, version: str) -> Any:
         import datasets
         from datasets.exceptions import DatasetsError
     except ImportError as error:
-        raise ValueError(EXTRA) from error
+        raise UserError(EXTRA) from error
     datasets.logging.set_verbosity_error()
     if not Console(stderr=True).is_terminal:
         datasets.disable_progress_bars()
@@ -76,7 +77,7 @@ def _load(source: str | Path, config: str | None, version: str) -> Any:
             return datasets.load_from_disk(source) if saved else datasets.load_dataset(str(source), config)
         return datasets.load_dataset(source, config, revision=version)
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        raise ValueError(f"the data set {source} can't be read: {' '.join(str(error).split())}") from error
+        raise UserError(f"the data set {source} can't be read: {' '.join(str(error).split())}") from error
 
 
 def _parts(name: str, loaded: Any) -> Parts:
@@ -88,11 +89,11 @@ def _parts(name: str, loaded: Any) -> Parts:
     for key, part in parts.items():
         split = SPLITS.get(key.lower())
         if split in found:
-            raise ValueError(f"{name} has several {split} splits among {', '.join(parts)}: it must be one")
+            raise UserError(f"{name} has several {split} splits among {', '.join(parts)}: it must be one")
         if split:
             found[split] = part
     if "train" not in found:
-        raise ValueError(f"{name} has the splits {', '.join(parts)}, and none is called train (data.config)")
+        raise UserError(f"{name} has the splits {', '.join(parts)}, and none is called train (data.config)")
     if len(found) < len(parts):
         others = [key for key in parts if key.lower() not in SPLITS]
         log.info(f"{name} has other splits, too, which are left out: {', '.join(others)}")
@@ -120,5 +121,5 @@ def _images(name: str, parts: Parts, image_column: str | None, label_column: str
 
 def _file(name: str, path: str) -> str:
     if not Path(path).is_file():
-        raise ValueError(f"{name} has an image that is neither in it nor a file here: {path}")
+        raise UserError(f"{name} has an image that is neither in it nor a file here: {path}")
     return path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from ...errors import UserError
 from ...hub import cached, check_reachable
 from ...loading import WORKS_OFFLINE, isolated, reason
 
@@ -22,7 +23,7 @@ def load_model(source: str, pretrained: bool, seed: int) -> tuple[Any, Any]:
     """The network for images, in eval mode, and its image processor; random weights are drawn from `seed`.
 
     Raises:
-        ValueError: transformers isn't installed, or the model can't be had, is not whole or is none of images.
+        UserError: transformers isn't installed, or the model can't be had, is not whole or is none of images.
     """
     with isolated(seed), _quiet():
         network, processor = _load(source, pretrained)
@@ -34,7 +35,7 @@ def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
         from safetensors import SafetensorError
         from transformers import AutoConfig, AutoImageProcessor, AutoModel
     except ImportError as error:
-        raise ValueError("backbone=huggingface needs transformers: pip install -e .[huggingface]") from error
+        raise UserError("backbone=huggingface needs transformers: pip install -e .[huggingface]") from error
     try:
         place, options = _where(source, pretrained), {"trust_remote_code": False}
         processor = AutoImageProcessor.from_pretrained(place, **options)
@@ -42,14 +43,14 @@ def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
             return AutoModel.from_config(AutoConfig.from_pretrained(place, **options)), processor
         network, loaded = AutoModel.from_pretrained(place, use_safetensors=True, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ValueError(
+        raise UserError(
             f"the model {source} can't be loaded: it must be one of images, with {CONFIG}, preprocessor_config.json "
             f"and {WEIGHTS[0]}, in a folder, in the Hub's cache or on the Hub, or choose another: {WORKS_OFFLINE} "
             f"({reason(error)})"
         ) from error
     there = _images_only(network, source).state_dict()
     if missing := [n for n in map(str, loaded["missing_keys"]) if n.removeprefix("vision_model.") in there]:
-        raise ValueError(
+        raise UserError(
             f"the weights of {source} are not whole: {missing[0]} and {len(missing) - 1} others are missing"
         )
     return network, processor
@@ -73,7 +74,7 @@ def _images_only(network: Any, source: str) -> Any:
     """The part for images, in float32, without a layer for sentences that ViTs have and most checkpoints haven't."""
     network = getattr(network, "vision_model", network)
     if network.main_input_name != "pixel_values":
-        raise ValueError(f"{source} is a {type(network).__name__}, which is no model of images; choose another")
+        raise UserError(f"{source} is a {type(network).__name__}, which is no model of images; choose another")
     if isinstance(getattr(getattr(network, "pooler", None), "dense", None), nn.Linear):
         network.pooler = None
     return network.float().eval()

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ...manifest import manifest
+from ...errors import UserError
+from ...files import manifest
 
 TIMEOUT = 20  # seconds
 
@@ -15,7 +16,7 @@ def version_of_folder(folder: Path) -> str:
 def version_on_hub(name: str) -> str:
     """The newest commit, asked for once: `datasets` asks for half a minute where there is no network.
 
-    Raises ValueError when the Hub has no such data set for us, and ConnectionError when it can't be reached.
+    Raises UserError when the Hub has no such data set for us, and ConnectionError when it can't be reached.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -23,7 +24,7 @@ def version_on_hub(name: str) -> str:
     try:
         commit = HfApi().dataset_info(name, timeout=TIMEOUT).sha
     except (RepositoryNotFoundError, HFValidationError) as error:
-        raise ValueError(
+        raise UserError(
             f"the Hub has no data set {name!r} for us, and there is no folder of this name "
             f"(data.name; `hf auth login` for private ones)"
         ) from error

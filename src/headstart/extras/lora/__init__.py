@@ -4,6 +4,8 @@ import re
 
 from torch import nn
 
+from ...errors import UserError
+
 ADAPTER = ".lora_"  # in the names of their parameters
 
 
@@ -11,14 +13,14 @@ def add_adapters(network: nn.Module, rank: int, modules: set[str]) -> None:
     """Put an adapter of `rank`, scaled by one, beside each linear layer among `modules`; it adds nothing at first.
 
     Raises:
-        ValueError: there are no linear layers among them, or peft is not installed.
+        UserError: there are no linear layers among them, or peft is not installed.
     """
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and name in modules]
     if not layers:
-        raise ValueError("strategy=lora is for transformers: this backbone has no linear layers to put adapters beside")
+        raise UserError("strategy=lora is for transformers: this backbone has no linear layers to put adapters beside")
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ValueError("strategy=lora needs peft: pip install -e .[lora]") from error
+        raise UserError("strategy=lora needs peft: pip install -e .[lora]") from error
     targets = f"({'|'.join(map(re.escape, layers))})"
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), network)

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from ...errors import UserError
+from ...files import manifest
 from ...images.checks import remember
-from ...manifest import manifest
 from .tar import is_local, read_shard
 
 FILE = "classes.txt"
@@ -18,7 +19,7 @@ def class_names(
     Without any, local shards are looked through once for their labels; `checked_dir` remembers what was found.
 
     Raises:
-        ValueError: there is no such file, no name for shards that aren't local, a name twice, or only one.
+        UserError: there is no such file, no name for shards that aren't local, a name twice, or only one.
     """
     if given is None and is_local(shards[0]) and (beside := Path(shards[0]).with_name(FILE)).is_file():
         given = beside
@@ -27,7 +28,7 @@ def class_names(
     twice = [name for name in names if names.count(name) > 1] if len(set(names)) < len(names) else []
     if twice or len(names) < 2:
         problem = f"the class {twice[0]!r} twice" if twice else f"{len(names)} class(es), but a classifier needs two"
-        raise ValueError(f"{given or shards[0]} has {problem} (data.classes)")
+        raise UserError(f"{given or shards[0]} has {problem} (data.classes)")
     return tuple(names)
 
 
@@ -38,9 +39,9 @@ def label_numbers(classes: tuple[str, ...]) -> dict[str, int]:
 
 
 def number_of(label: str, numbers: dict[str, int], name: str) -> int:
-    """A sample's class; raises ValueError where its label is none."""
+    """A sample's class; raises UserError where its label is none."""
     if label not in numbers:
-        raise ValueError(f"the label {label!r} of {name} is none of the {len(set(numbers.values()))} classes")
+        raise UserError(f"the label {label!r} of {name} is none of the {len(set(numbers.values()))} classes")
     return numbers[label]
 
 
@@ -48,13 +49,13 @@ def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.expanduser().read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} can't be read: give a text file with a class name a line (data.classes)") from error
+        raise UserError(f"{path} can't be read: give a text file with a class name a line (data.classes)") from error
 
 
 def _found(shards: tuple[str, ...], checked_dir: Path) -> list[str]:
     """The labels of local shards, numbers in their order; an unfinished look is not remembered."""
     if not all(map(is_local, shards)):
-        raise ValueError(
+        raise UserError(
             f"which classes does {shards[0]} have? Give data.classes=[...], or a text file with their names"
         )
     record = checked_dir / f"{manifest(shards)}-labels.json"

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
+from ...errors import UserError
 from ...features.compute import FeaturePass, Name
 from ...features.file import read_features, write_rows
 from ...features.key import feature_key, model_metadata
@@ -38,7 +39,7 @@ class ShardPass(FeaturePass):
         """The files with features and labels of every name; None when they couldn't be written.
 
         Raises:
-            ValueError: a shard or, unless they may be skipped, an image can't be read, or a label is no class's.
+            UserError: a shard or, unless they may be skipped, an image can't be read, or a label is no class's.
         """
         shards = {name: self._shard_metadata(*name) for name in names}
         metadata = {name: split_metadata(shards[name], self.images, name[0]) for name in names}
@@ -83,7 +84,7 @@ class ShardPass(FeaturePass):
         except ValueError as error:
             mistake = error
         if not strategy.reduce_boolean_decision(mistake is None, all=True):
-            raise mistake or ValueError("another process can't read its shards, and says why")
+            raise mistake or UserError("another process can't read its shards, and says why")
         self.streamed = int(strategy.reduce(torch.tensor(self.streamed, device=self.device), reduce_op="sum"))
         done = strategy.reduce_boolean_decision(problem is None, all=True)
         return None if done else problem or "another process failed"
@@ -133,7 +134,7 @@ class ShardPass(FeaturePass):
         ]
         metadata["images"] = sum(len(rows) for _, rows, _ in self._chosen)
         if not metadata["images"]:
-            raise ValueError(f"there are no {name[0]} images in {metadata['folder']} (data.{name[0]}_fraction)")
+            raise UserError(f"there are no {name[0]} images in {metadata['folder']} (data.{name[0]}_fraction)")
         metadata["rows"] = [len(rows) for _, rows, _ in self._chosen]
         metadata["skipped"] = [problem for one in shards for problem in read_metadata(self._path(one))["skipped"]]
         return self._write(name, path, metadata, bar)

@@ -9,6 +9,7 @@ from typing import Any
 
 from project.data.datamodule import ImageData
 
+from ...errors import UserError
 from ...images.augmentation import LIGHT
 from ...images.checks import listed
 from ...images.order import position_of
@@ -33,7 +34,7 @@ class ShardData(ImageData):
     broken images are counted for the first device only.
 
     Raises:
-        ValueError: an argument can't be used; `splitting` has folds or groups, which need a table.
+        UserError: an argument can't be used; `splitting` has folds or groups, which need a table.
     """
 
     def __init__(
@@ -49,24 +50,24 @@ class ShardData(ImageData):
         super().__init__(self._find, **loading)
         self.splitting = splitting or Splitting()
         if self.splitting.folds is not None or self.splitting.group is not None:
-            raise ValueError("data.folds and data.group need a table of all images, which shards don't have")
+            raise UserError("data.folds and data.group need a table of all images, which shards don't have")
         if self.balance != "none":
-            raise ValueError("data.balance needs a table of all images, which shards don't have")
+            raise UserError("data.balance needs a table of all images, which shards don't have")
         if not isinstance(shuffle, int) or shuffle < 1:
-            raise ValueError(f"data.shuffle={shuffle} must be a whole number from 1 up")
+            raise UserError(f"data.shuffle={shuffle} must be a whole number from 1 up")
         self.given = {"train": train, "val": val, "test": test}
         self.given_classes, self.shuffle = classes, shuffle
         self.broken: set[str] = set()
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the shards and the class names; raises ValueError for everything that is wrong with them."""
+        """Find the shards and the class names; raises UserError for everything that is wrong with them."""
         if self.table is None:
             self.table = self._find()
 
     def _find(self) -> ShardSet:
         shards = {split: expand_shards(given) for split, given in self.given.items()}
         if not shards["train"]:
-            raise ValueError("there are no training shards: data.train='PATH/train-{000..099}.tar'")
+            raise UserError("there are no training shards: data.train='PATH/train-{000..099}.tar'")
         classes = class_names(self.given_classes, shards["train"], self.checked_dir)
         return ShardSet(classes, (), (), (), splits=cut(shards, self.splitting))
 
@@ -87,9 +88,9 @@ class ShardData(ImageData):
         return Unpack(self.preprocessing, self.max_pixels, self.on_error, self.augment if draw else LIGHT, draw)
 
     def split(self, name: str) -> ShardSplit:
-        """A split's samples; raises ValueError where there are none."""
+        """A split's samples; raises UserError where there are none."""
         if name not in self.splits:
-            raise ValueError(f"there are no {name} images (data.{name}_fraction, or data.{name}=SHARDS)")
+            raise UserError(f"there are no {name} images (data.{name}_fraction, or data.{name}=SHARDS)")
         return self.splits[name]
 
     def train_dataloader(self) -> Any:
@@ -109,9 +110,9 @@ class ShardData(ImageData):
         return ShardLoader(partial(self._stream, "test"), lambda: (0, 0), self.note_broken)
 
     def leave_out(self, problems: set[str]) -> None:
-        """Count images that are left out; raises ValueError where none may be."""
+        """Count images that are left out; raises UserError where none may be."""
         if problems and self.on_error == "raise":
-            raise ValueError(f"{listed(sorted(problems))}: replace what is broken, or leave it out: data.on_error=skip")
+            raise UserError(f"{listed(sorted(problems))}: replace what is broken, or leave it out: data.on_error=skip")
         if problems:
             log.warning(f"data.on_error=skip leaves {len(problems):,} broken images out")
         self.note_broken(sorted(problems))

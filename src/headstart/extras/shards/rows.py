@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...features.file import read_features
 from ...features.key import feature_key
-from ...manifest import manifest
+from ...files import manifest
 from .classes import number_of
 from .data import ShardData
 from .tar import Packed, is_local

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from ...errors import UserError
 from ...images.order import Position
 from .classes import number_of
 from .tar import Packed, ShardSplit, read_shard, webdataset
@@ -113,10 +114,10 @@ class ShardLoader:
 
 
 def evenly(batches: Iterator[Loaded], size: int, agree: Callable[..., bool]) -> Iterator[Loaded]:
-    """As many batches of `size` images for every process; raises ValueError where one has none at all."""
+    """As many batches of `size` images for every process; raises UserError where one has none at all."""
     first = batch = next(batches, None)
     if not agree(first is not None, all=True):
-        raise ValueError("a process has no training image at all: give more shards, or fewer trainer.devices")
+        raise UserError("a process has no training image at all: give more shards, or fewer trainer.devices")
     while agree(batch is not None, all=False):
         assert first is not None
         yield _filled(batch or first, size)

@@ -13,6 +13,8 @@ from urllib.parse import urlparse
 
 from project.data.folder import ENDINGS
 
+from ...errors import UserError
+
 IMAGES = frozenset(ending[1:] for ending in ENDINGS)
 LABELS = ("cls", "json")
 BLOCK = 512  # bytes; a tar archive ends in two of them that are zero
@@ -55,22 +57,22 @@ class ShardSplit:
 
 
 def webdataset() -> Any:
-    """The library; raises ValueError where it isn't installed."""
+    """The library; raises UserError where it isn't installed."""
     try:
         import webdataset as library
     except ImportError as error:
-        raise ValueError("data=webdataset needs a library: pip install -e .[webdataset]") from error
+        raise UserError("data=webdataset needs a library: pip install -e .[webdataset]") from error
     return library
 
 
 def expand_shards(given: str | list[str] | None) -> tuple[str, ...]:
-    """Paths, URLs and pipes, `x-{000..099}.tar::y.tar` written out; raises ValueError for a file that isn't there."""
+    """Paths, URLs and pipes, `x-{000..099}.tar::y.tar` written out; raises UserError for a file that isn't there."""
     if not given:
         return ()
     shards = [shard for text in ([given] if isinstance(given, str) else given) for shard in _expanded(str(text))]
     missing = [shard for shard in shards if is_local(shard) and not Path(shard).is_file()]
     if missing:
-        raise ValueError(f"{len(missing):,} of {len(shards):,} shards aren't there, {missing[0]} for one ({given})")
+        raise UserError(f"{len(missing):,} of {len(shards):,} shards aren't there, {missing[0]} for one ({given})")
     return tuple(shards)
 
 
@@ -88,7 +90,7 @@ def read_shard(shard: str, with_images: bool = True) -> Iterator[Packed]:
     """Every sample of a shard in its order, from one pass over it; local ones are skipped through without images.
 
     Raises:
-        ValueError: it can't be read to the end mark of a tar archive, or a sample has no label.
+        UserError: it can't be read to the end mark of a tar archive, or a sample has no label.
     """
     endings = (*LABELS, *IMAGES) if with_images else LABELS
     members = _members(shard, endings, "r:*" if is_local(shard) and not with_images else "r|*")
@@ -102,7 +104,7 @@ def _expanded(text: str) -> list[str]:
     try:
         shards = webdataset().shardlists.expand_urls(text)
     except (AssertionError, ValueError) as error:  # a brace that isn't closed, or a variable that isn't set
-        raise ValueError(f"{text!r} can't be written out as shards ({error})") from error
+        raise UserError(f"{text!r} can't be written out as shards ({error})") from error
     shards = [re.sub("^file:(//)?", "", shard) for shard in shards]
     return [str(Path(shard).expanduser()) if is_local(shard) else shard for shard in shards]
 
@@ -127,7 +129,7 @@ def _members(shard: str, endings: tuple[str, ...], mode: Any) -> Iterator[dict[s
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
         # A transfer's error quotes its command, which may hold a token.
         reason = "the transfer failed" if type(error) is OSError and error.strerror is None else error
-        raise ValueError(f"the shard {shard} can't be read ({reason}): replace it, or leave it out") from None
+        raise UserError(f"the shard {shard} can't be read ({reason}): replace it, or leave it out") from None
 
 
 def _label(sample: dict[str, Any], name: str) -> str:
@@ -137,9 +139,9 @@ def _label(sample: dict[str, Any], name: str) -> str:
         if isinstance(value, dict):
             value = value["label"] if "label" in value else value["cls"]
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            raise ValueError(value)
+            raise UserError(value)
     except (KeyError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{name} has no label: a file that ends in .cls must stand beside the image and hold a number or a "
             "name, or one in .json that is one or has it as `label`"
         ) from error

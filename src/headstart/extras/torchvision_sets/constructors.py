@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import did_you_mean
+from ...errors import UserError, did_you_mean
 
 SPLITS = {"train": ("train", "trainval", "train-standard"), "val": ("val", "valid"), "test": ("test",)}
 OURS = ("root", "download", "loader", "transform", "target_transform", "transforms")  # not for data.options
@@ -25,14 +25,14 @@ def parameters_of(kind: type) -> dict[str, inspect.Parameter]:
 
 
 def check_options(name: str, options: Mapping[str, Any], parameters: Parameters) -> None:
-    """Raise ValueError for an option that the constructor of `name` doesn't take, or one that it has to be told."""
+    """Raise UserError for an option that the constructor of `name` doesn't take, or one that it has to be told."""
     known = [key for key in parameters if key not in OURS]
     for key in options.keys() - set(known):
         there = ", ".join(known) or "none"
-        raise ValueError(f"{name} has no option {key} (data.options); {did_you_mean(key, known)}there are: {there}")
+        raise UserError(f"{name} has no option {key} (data.options); {did_you_mean(key, known)}there are: {there}")
     for key in known:
         if parameters[key].default is inspect.Parameter.empty and key not in options:
-            raise ValueError(f"torchvision's {name} comes in several kinds: choose one with +data.options.{key}=...")
+            raise UserError(f"torchvision's {name} comes in several kinds: choose one with +data.options.{key}=...")
 
 
 def split_arguments(parameters: Parameters, options: Mapping[str, Any]) -> list[tuple[str | None, dict[str, Any]]]:

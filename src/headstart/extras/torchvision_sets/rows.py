@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from PIL import Image
 
+from ...errors import UserError
 from ...images.stored import EncodedImage, read_stored, store_once
 from ...images.table import Row
 from .splits import Splits, open_splits, set_name
@@ -28,7 +29,7 @@ def read_torchvision(
     as arrays (CIFAR, MNIST, SVHN, STL10) are written below `images_dir` as PNG, once. A split without labels is none.
 
     Raises:
-        ValueError: an unknown name or option, a package that is missing, files that are neither there nor to be
+        UserError: an unknown name or option, a package that is missing, files that are neither there nor to be
             downloaded, or images that don't have one class each.
     """
     folder = Path(images_dir) / f"torchvision-{set_name(name, options)}"
@@ -37,7 +38,7 @@ def read_torchvision(
         return rows
     splits = open_splits(name, options, Path(root).expanduser(), download)
     if not splits:
-        raise ValueError(f"torchvision's {name} has no images below {root}")
+        raise UserError(f"torchvision's {name} has no images below {root}")
     named = not options.keys() & TARGETS  # the class names are those of the usual targets
     with _unopened():
         first = next(iter(splits.values()))[0][0]
@@ -63,9 +64,7 @@ def _class_number(name: str, target: Any) -> int | None:
     try:
         number = -1 if target is None else operator.index(target)
     except TypeError:
-        raise ValueError(
-            f"torchvision's {name} has no single class for each image: {target!r} (data.options)"
-        ) from None
+        raise UserError(f"torchvision's {name} has no single class for each image: {target!r} (data.options)") from None
     return None if number < 0 else number
 
 

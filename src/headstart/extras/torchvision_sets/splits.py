@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock
 from torchvision import datasets
 
-from ...errors import did_you_mean
+from ...errors import UserError, did_you_mean
 from ...files import atomic_folder
 from ...loading import reason
 from .constructors import Parameters, check_options, parameters_of, split_arguments
@@ -39,14 +39,14 @@ def open_splits(name: str, options: Mapping[str, Any], root: Path, download: boo
     """Open every split that the data set has, in `root` or `root/<name>`, or download it to there.
 
     Raises:
-        ValueError: the name or an option is unknown, an option or a package is missing, or the files are.
+        UserError: the name or an option is unknown, an option or a package is missing, or the files are.
     """
     if name not in KNOWN:
         hint = did_you_mean(name, KNOWN)
-        raise ValueError(f"torchvision has no data set {name!r} to classify; {hint}there are {', '.join(KNOWN)}")
+        raise UserError(f"torchvision has no data set {name!r} to classify; {hint}there are {', '.join(KNOWN)}")
     for package in NEEDS.get(name, ()):
         if find_spec(package) is None:
-            raise ValueError(f"torchvision reads {name} with {package}: pip install {package}")
+            raise UserError(f"torchvision reads {name} with {package}: pip install {package}")
     kind = getattr(datasets, name)
     parameters = parameters_of(kind)
     check_options(name, options, parameters)
@@ -59,10 +59,10 @@ def open_splits(name: str, options: Mapping[str, Any], root: Path, download: boo
         except PROBLEMS as error:
             problem = error
         except (ValueError, TypeError) as error:
-            raise ValueError(f"torchvision's {name} refuses data.options={dict(options)} ({reason(error)})") from error
+            raise UserError(f"torchvision's {name} refuses data.options={dict(options)} ({reason(error)})") from error
     if not download or "download" not in parameters:
         way = "get its files by hand" if download else "get its files by hand, or with data.download=true"
-        raise ValueError(f"{root} doesn't hold torchvision's {name}: {way} ({reason(problem)})")
+        raise UserError(f"{root} doesn't hold torchvision's {name}: {way} ({reason(problem)})")
     return _download(name, root / set_name(name, options), open_in)
 
 
@@ -82,7 +82,7 @@ def _download(name: str, final: Path, open_in: Callable[..., Splits]) -> Splits:
         return open_in(final)
     except (*PROBLEMS, ValueError) as error:  # a ValueError where there is no address any more
         where = f"delete {final}, or" if final.is_dir() else "try again, or"
-        raise ValueError(
+        raise UserError(
             f"torchvision's {name} can't be downloaded: {where} put its files into {final} by hand ({reason(error)})"
         ) from error
 

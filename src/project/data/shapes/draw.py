@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from headstart.errors import UserError
 from headstart.files import atomic_folder
 
 from .outlines import OUTLINES
@@ -27,12 +28,12 @@ def draw_shapes(root: Path, per_class: tuple[int, int, int] = (70, 20, 30), seed
     class, index) alone, so a larger set of the same seed contains the smaller one. The folder appears whole
     or not at all, also when the drawing is killed or several processes draw at once.
 
-    Raises `ValueError` for a count below one or a negative seed.
+    Raises `UserError` for a count below one or a negative seed.
     """
     if len(per_class) != 3 or min(per_class) < 1:
-        raise ValueError(f"per_class={per_class}: give three counts of at least 1, for train, val and test")
+        raise UserError(f"per_class={per_class}: give three counts of at least 1, for train, val and test")
     if seed < 0:
-        raise ValueError(f"seed={seed}: give a whole number from 0 up")
+        raise UserError(f"seed={seed}: give a whole number from 0 up")
     name = f"shapes-v{_VERSION}-seed{seed}-" + "-".join(map(str, per_class))
     final = Path(root) / name
     if not final.is_dir():

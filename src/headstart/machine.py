@@ -1,0 +1,93 @@
+"""This machine and this process: cores, precision, memory, and what libraries say without being asked."""
+
+import atexit
+import ctypes
+import gc
+import logging
+import os
+import warnings
+from functools import cache
+from typing import Literal
+
+Precision = Literal["bf16-mixed", "32-true"]
+AMPERE = (8, 0)  # the first CUDA capability with bf16 in hardware
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in <malloc.h>
+YOUNG = 20_000  # objects that Python makes before it looks for garbage
+
+
+def usable_cores() -> int:
+    """Those that the scheduler, a container or `taskset` leaves to it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def best_precision(accelerator: str = "auto") -> Precision:
+    """`bf16-mixed` where the hardware computes in bf16 (CUDA >= 8.0, CPUs with AVX512-BF16 or AMX), else `32-true`."""
+    return "bf16-mixed" if _has_bf16(accelerator) else "32-true"
+
+
+def repeatable() -> Literal["warn"] | None:
+    """What Trainer(deterministic=) needs for equal runs to be equal bit for bit.
+
+    On a CPU that is nothing. On a GPU, torch chooses its repeatable operations, and warns of those that have none.
+    """
+    import torch  # here, as `usable_cores` is asked for without it
+
+    if not torch.cuda.is_available():
+        return None
+    # A help for finding bugs, that costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+    return "warn"
+
+
+def _has_bf16(accelerator: str) -> bool:
+    import torch
+
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_capability() >= AMPERE
+    if accelerator == "mps" or (accelerator in ("auto", "gpu") and torch.backends.mps.is_available()):
+        return False
+    # No public name for these two yet; both have been there since torch 2.6.
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@cache
+def leave_imports_alone() -> None:
+    """Keep Python's search for garbage away from what lives as long as this process, and let it come less often.
+
+    Torch and Lightning make a million objects. Looking through them again and again took a tenth of the time of a head
+    on cached features. Once a process: what a sweep's job leaves behind has to be found.
+    """
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # else extensions that look for leaks at the end find all that they made
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+
+
+def reuse_freed_memory() -> None:
+    """Let glibc keep freed memory for the next layer instead of giving it back to the system, wherever glibc is.
+
+    By default it maps every large tensor anew, and the system clears each page before it is used: a third of the time
+    of a forward pass on a CPU. See `man 3 mallopt`.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # macOS, musl; Windows
+        return
+    mallopt(MMAP_THRESHOLD, 1 << 30)
+    mallopt(TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def quiet() -> None:
+    """Silence that; everything else is still shown."""
+    # Lightning's hints, advertisements, and the devices that this machine hasn't got.
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    # The backbone is in eval mode because it is frozen: that is the point.
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training")
+    # Lightning 2.6 on torch >= 2.13 asks a private class of torch in the old way.
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    # A run that is resumed goes on in its own folder: that is the point, too.
+    warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
+    # Loaders that begin where training stands need no state of their own: see data/order.py.
+    warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
+    # debug=overfit means it so.
+    warnings.filterwarnings("ignore", message=r"You requested to overfit but enabled train dataloader shuffling")
