@@ -5,7 +5,7 @@
 # Both choices are remembered in .venv; TORCH_BACKEND=lock goes back to the build that the lock names.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint check format lock benchmark soak clean
+.PHONY: help setup train explain test lint check format lock benchmark soak clean
 
 WINDOWS := $(filter Windows_NT,$(OS))
 BIN := .venv/$(if $(WINDOWS),Scripts,bin)
@@ -36,6 +36,9 @@ setup: .venv/ready  ## Make or update .venv (train, test and the others do so by
 train: .venv/ready  ## Train; make train ARGS="logger=wandb trainer=gpu" overrides the config
 	$(BIN)/python train.py $(ARGS)
 
+explain: .venv/ready  ## Walk one image through every step; ARGS="data=folder data.root=PATH" as for train
+	$(BIN)/python scripts/explain.py $(ARGS)
+
 test: .venv/ready  ## Run every test; make test ARGS="-k resume" runs some
 	$(PYTEST) $(ARGS)
 
@@ -43,6 +46,7 @@ lint: .venv/ready  ## Check format, style and types
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) pyright
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
 
 check: lint  ## lint, then the fast tests: what a commit must pass
 	$(PYTEST) -m "not slow" $(ARGS)

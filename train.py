@@ -5,21 +5,23 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from headstart.errors import readable_errors
-from headstart.resume.command_line import expand_resume
-from headstart.resume.overrides import imply
-from headstart.resume.typed import note_typed
+from headstart.check import check
+from headstart.errors import environment_of_a_job, readable_errors
+from headstart.resume.command_line import understand
+from project import TRUSTED
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@hydra.main(config_path="conf", config_name="train", execution_whitelist=TRUSTED)
 def main(cfg: DictConfig) -> float:
     """Run one job and return its score, which is what a sweep compares."""
-    from project.main import train
+    check(cfg)
+    from project.main import train  # torch, once the config is known to be right
 
-    return train(cfg)
+    with environment_of_a_job():
+        return train(cfg)
 
 
 if __name__ == "__main__":
     with readable_errors():
-        sys.argv[1:] = imply(expand_resume(note_typed(sys.argv[1:])))
+        sys.argv[1:] = understand(sys.argv[1:])
         main()

@@ -4,12 +4,13 @@ import logging
 import sys
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from headstart.errors import CONF_DIR, readable_errors
-from headstart.resume.command_line import merge_overrides, run_overrides
-from headstart.resume.typed import note_typed
+from headstart.check import check
+from headstart.errors import UserError, readable_errors
+from headstart.resume.command_line import composed, merge_overrides, quote_shards, run_overrides
+from headstart.resume.trusted import note_typed
+from project import TRUSTED
 
 
 def main(arguments: list[str]) -> None:
@@ -19,17 +20,17 @@ def main(arguments: list[str]) -> None:
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
-        raise ValueError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")
-    run_dir = Path(arguments[0])
+        raise UserError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")
+    run_dir, typed = Path(arguments[0]), quote_shards(arguments[1:])
+    note_typed(typed)
     fixed = [f"run_dir='{run_dir}'", "sweep_dir=null", "resume=null"]  # what Hydra or the run's own start would say
-    overrides = merge_overrides(run_overrides(run_dir), [*arguments[1:], *fixed])
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        cfg = compose("train", overrides)
-    from project.main import evaluate
+    with composed(merge_overrides(run_overrides(run_dir), [*typed, *fixed]), TRUSTED) as cfg:
+        check(cfg)
+        from project.main import evaluate  # torch, once the config is known to be right
 
-    evaluate(cfg, run_dir / "checkpoints" / "best.ckpt")
+        evaluate(cfg, run_dir / "checkpoints" / "best.ckpt")
 
 
 if __name__ == "__main__":
     with readable_errors():
-        main(note_typed(sys.argv[1:]))
+        main(sys.argv[1:])

@@ -7,11 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from headstart.errors import readable_errors
-from headstart.features.inventory import Stored, prune, stored
+from headstart.features.inventory import StoredFeatures, prune, stored_features
 
 MEGABYTE = 1e6
 
-console = Console(width=None if sys.stdout.isatty() else 160)  # one line for each file also where nobody looks
+console = Console(
+    markup=False, width=None if sys.stdout.isatty() else 160
+)  # one line for each file also where nobody looks
 
 
 def main() -> None:
@@ -24,12 +26,12 @@ def main() -> None:
     pruning.add_argument("--days", type=float, default=30, help="unused for so long; 0 for all (default: 30)")
     arguments = parser.parse_args()
     if arguments.verb == "list":
-        show(stored(arguments.dir), f"in {arguments.dir}")
+        show(stored_features(arguments.dir), f"in {arguments.dir}")
     else:
         show(list(prune(arguments.dir, arguments.days)), f"freed in {arguments.dir}")
 
 
-def show(files: list[Stored], where: str) -> None:
+def show(files: list[StoredFeatures], where: str) -> None:
     """Print a table and the sum of all sizes."""
     table = Table("features", "backbone", "view", "images", "of", "precision", "MB", "days unused")
     for one in files:

@@ -8,18 +8,17 @@ the loops without a cache.
 import logging
 import sys
 import tempfile
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
 
-from headstart.errors import CONF_DIR, readable_errors
-from headstart.resume.overrides import imply
+from headstart.errors import readable_errors
+from headstart.resume.command_line import composed
+from project import TRUSTED
 
 LATEST = Path("logs/benchmark/latest.json")
 PASS_ROUNDS = 5
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> None:
     given = [argument for argument in arguments if argument.startswith("rounds=")]
     rounds = int(given[-1].removeprefix("rounds=")) if given else 2
     typed = [argument for argument in arguments if argument not in given]
-    overrides = [*imply(typed), "trainer.max_epochs=20", "trainer.enable_progress_bar=false"]
+    overrides = [*typed, "trainer.max_epochs=20", "trainer.enable_progress_bar=false"]
     with tempfile.TemporaryDirectory(prefix="headstart-benchmark-") as scratch:
         found = measure(overrides, Path(scratch), rounds)
     from comparison.table import print_table, write
@@ -48,22 +47,21 @@ def main(arguments: list[str]) -> None:
 
 def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     """Everything, in the order in which it is best watched: the shortest first."""
-    from headstart.check import check
-    from headstart.machine import quiet, reuse_freed_memory
-    from project.build import make_data, make_model
-    from project.trainers import make_trainer
-
-    quiet()
-    cfg = composed(overrides, scratch)
-    check(cfg)
-    images = make_data(cfg)
-    model, trainer = make_model(cfg, images), make_trainer(cfg, [])
     from comparison import first_pass, runs
 
-    console.print(f"{images.table}; {model.spec}; {trainer.strategy.root_device}, {trainer.precision}")
+    from headstart.check import check
+    from headstart.machine import prepare_process
+    from project import build
+
+    prepare_process()
+    with in_scratch(overrides, scratch) as cfg:
+        check(cfg)
+        images = build.images(cfg)
+        model, trainer = build.model(cfg, images), build.trainer(cfg, [])
+    device = trainer.strategy.root_device
+    console.print(f"{images.table}; {model.pretrained.spec}; {device}, {trainer.precision}", markup=False)
     whole = runs.in_turns(images, model, overrides, scratch, rounds, str(cfg.trainer.accelerator), console.print)
-    reuse_freed_memory()
-    passes = first_pass.measure_first_pass(images, model, trainer, scratch / "pass", PASS_ROUNDS)
+    passes = first_pass.measure_first_pass(images, model.pretrained, trainer, scratch / "pass", PASS_ROUNDS)
     console.print(f"first pass: {passes[-1]}")
     epochs = [head_epochs(overrides, scratch / f"head-{number}") for number in range(PASS_ROUNDS)]
     console.print(f"head epochs: {epochs[-1]}")
@@ -74,26 +72,23 @@ def head_epochs(overrides: list[str], scratch: Path) -> dict[str, float]:
     """Seconds of a head epoch in a fit with all its loggers and callbacks, and of the same in a bare loop."""
     from comparison.head_epoch import bare_epoch, lightning_epoch
 
-    from project.build import make_data, make_features, make_model
-    from project.trainers import make_trainer
+    from project import build
 
     scratch.mkdir()
     shared = [f"features.dir={scratch.parent / 'features'}", f"data.checked_dir={scratch.parent / 'checked'}"]
-    cfg = composed([*overrides, *shared], scratch)
-    images = make_data(cfg)
-    model, spare = make_model(cfg, images), make_model(cfg, images)
-    trainer, data = make_trainer(cfg, list(instantiate(cfg.logger).values())), make_features(cfg, images, model)
+    with in_scratch([*overrides, *shared], scratch) as cfg:
+        images = build.images(cfg)
+        model, spare = build.model(cfg, images), build.model(cfg, images)
+        trainer, data = build.trainer(cfg, build.loggers(cfg)), build.features(cfg, images, model)
     with redirect_stdout(StringIO()):
         ours, count = lightning_epoch(trainer, model, data)
     return {"ours": ours, "bare": bare_epoch(spare, data, count), "epochs": count}
 
 
-def composed(overrides: list[str], scratch: Path) -> DictConfig:
+def in_scratch(overrides: list[str], scratch: Path) -> AbstractContextManager[DictConfig]:
     """The config of a run that leaves everything in `scratch`."""
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        return compose(
-            "train", [f"data.checked_dir={scratch}/checked", *overrides, f"run_dir={scratch}", "sweep_dir=null"]
-        )
+    overrides = [f"data.checked_dir={scratch}/checked", *overrides, f"run_dir={scratch}", "sweep_dir=null"]
+    return composed(overrides, TRUSTED)
 
 
 if __name__ == "__main__":

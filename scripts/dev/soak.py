@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from headstart.errors import readable_errors
+from headstart.errors import UserError, readable_errors
 from headstart.machine import usable_cores
 
 
@@ -35,8 +35,8 @@ def main(arguments: list[str]) -> None:
     parts = [argument.partition("=") for argument in arguments]
     given = {"kills": "200", "seed": "0"} | {name: value for name, _, value in parts}
     if given.keys() != {"kills", "seed"} or not all(value.isdigit() for value in given.values()):
-        raise ValueError("soak.py takes kills=NUMBER and seed=NUMBER")
-    import headstart.main  # noqa: F401  (once: every run is a fork of this process, and starts within a second)
+        raise UserError("soak.py takes kills=NUMBER and seed=NUMBER")
+    import project.main  # noqa: F401  (once: every run is a fork of this process, and starts within a second)
 
     endings = kill(_plan(int(given["kills"]), random.Random(given["seed"])))
     _tell(endings)

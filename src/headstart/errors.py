@@ -2,40 +2,48 @@
 
 import difflib
 import os
+import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
     InstantiationException,
     MissingConfigException,
 )
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-PACKAGE_DIR = Path(__file__).parents[1]
-PROJECT_DIR = PACKAGE_DIR.parent
+PROJECT_DIR = Path(__file__).parents[2]
 CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
-FOR_USERS = ("MisconfigurationException", "BrokenImageError")  # by name, as importing them would import torch
+UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
+
+_set_here = False  # the variable FULL_ERROR, and not by the user
 
 
 class UserError(ValueError):
     """What a user can get wrong: the message is one line that names the key or file, and says what to do."""
 
+    def __init__(self, message: str) -> None:
+        if message.startswith("Caught "):  # in a DataLoader's worker: a traceback, which ends in the name and message
+            message = message.rsplit(f"{type(self).__name__}: ", maxsplit=1)[-1].rstrip()
+        super().__init__(message)
+
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Print the user's mistakes as one line and exit with 1; HYDRA_FULL_ERROR=1 shows their tracebacks, too."""
+    global _set_here
     if os.environ.get(FULL_ERROR) == "1":
         yield
         return
-    os.environ[FULL_ERROR] = "1"  # Hydra hands errors over to us instead of printing them
+    os.environ[FULL_ERROR], _set_here = "1", True  # Hydra hands errors over to us instead of printing them
     try:
         yield
     except KeyboardInterrupt:
@@ -48,79 +56,108 @@ def readable_errors() -> Iterator[None]:
         sys.exit(f"error: {message}")
     finally:
         del os.environ[FULL_ERROR]
+        _set_here = False
+
+
+@contextmanager
+def environment_of_a_job() -> Iterator[None]:
+    """Hide what `readable_errors` has set: processes that a job starts inherit it, and would print tracebacks."""
+    if not _set_here:
+        yield
+        return
+    del os.environ[FULL_ERROR]
+    try:
+        yield
+    finally:
+        os.environ[FULL_ERROR] = "1"
 
 
 def explain(error: BaseException) -> str | None:
     """What a user should read about `error`, in one line; None when it is a bug."""
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        options = [option for option in error.options if not option.startswith("_")]
-        return f"there is no {group}={name}; {did_you_mean(name, options)}there are {', '.join(options)}"
-    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
-        key = error.__cause__.full_key or ""
-        known = _known_keys()
-        if key in known:
-            return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}"
-        return f"there is no {key} in the config; {did_you_mean(key, list(known))}python train.py --help lists all"
-    if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
-        return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
+    if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":  # Lightning's
+        return _one_line(error)
     if type(error).__name__ == "OutOfMemoryError":  # by name, as importing torch takes long
         return (
             "the device has too little memory for this batch: halve data.batch_size, and double "
             "+trainer.accumulate_grad_batches, which is 1"
         )
-    if isinstance(error, InstantiationException) and error.__cause__:
-        return explain(error.__cause__)
-    if isinstance(error, HydraException | OmegaConfBaseException) or _is_meant_for_users(error):
-        return " ".join(str(error).split())
-    return None
+    if isinstance(error, InstantiationException):
+        return _explain_instantiation(error)
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        options = [option for option in error.options if not option.startswith("_")]
+        return f"there is no {group}={name}; {did_you_mean(name, options)}there are {', '.join(options)}"
+    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
+        return _explain_key(error.__cause__.full_key or "")
+    if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
+        return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
+    return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
-def _is_meant_for_users(error: BaseException) -> bool:
-    """Our own ValueErrors are; one that comes out of a library's depth is a bug.
-
-    Lightning marks its own, and those about images come out of a DataLoader's depth when a worker raised them.
-    """
-    if type(error).__name__ in FOR_USERS:
-        return True
-    frames = traceback.extract_tb(error.__traceback__)
-    origin = Path(frames[-1].filename) if frames else Path()
-    ours = origin.is_relative_to(PACKAGE_DIR) or origin.is_relative_to(PROJECT_DIR / "scripts")
-    return isinstance(error, ValueError) and ours
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """The one of `known` that `word` was meant to be, as a question; "" when none is like it."""
-    last = word.rpartition(".")[2]  # data.augment was meant to be augment
-    for close in [last] if last in known else difflib.get_close_matches(word, known, n=1, cutoff=0.5):
-        choices = sorted(path.stem for path in CONF_DIR.glob(f"{close}/[!_]*.yaml"))  # where it is a group
-        return f"did you mean {close}? " + (f"its choices are {', '.join(choices)}; " if choices else "")
-    return ""
+def _explain_instantiation(error: InstantiationException) -> str | None:
+    """Of a `_target_` that Hydra refuses, or that isn't there; what fails in importing or calling it is a bug."""
+    cause, target = error.__cause__, str(error).partition("'")[2].partition("'")[0]
+    if cause is None:
+        return _one_line(error).replace(UNTRUSTED, "If you trust it, add it to TRUSTED (src/project/__init__.py).")
+    while cause.__cause__ and not isinstance(cause, UserError):
+        cause = cause.__cause__
+    missing = str(getattr(cause, "name", None))  # what was looked for; it may be another that the target's file needs
+    is_module = isinstance(cause, ModuleNotFoundError) and f"{target}.".startswith(f"{missing}.")
+    if is_module or (isinstance(cause, AttributeError) and missing in target.split(".")):
+        return f"there is no {target} ({' '.join(re.findall('full_key: (.*)', str(error)))}._target_)"
+    return explain(cause)
 
 
-def _known_keys() -> dict[str, list[str]]:
+def _explain_key(key: str) -> str:
+    """What to do about a key that the config doesn't have."""
+    known, last = known_keys(), key.rpartition(".")[2]
+    if key in known:
+        return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}"
+    close = [last] if last in known else _closest(key, known, 1)  # data.augment was meant to be augment
+    hint = f"did you mean {close[0]}? " if close else ""
+    choices = sorted(path.stem for name in close for path in CONF_DIR.glob(f"{name}/[!_]*.yaml"))  # of a group
+    hint += f"its choices are {', '.join(choices)}; " if choices else ""
+    return f"there is no {key} in the config; {hint}python train.py --help lists all"
+
+
+def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
+    """Those of `known` that `word` was maybe meant to be, as a question and a space; "" when none is like it."""
+    close = _closest(word, known, most)
+    return f"did you mean {' or '.join(close)}? " if close else ""
+
+
+def _closest(word: str, known: Iterable[str], most: int) -> list[str]:
+    return difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)
+
+
+def listed(names: Sequence[object], most: int = 10) -> str:
+    """Names in one line, `most` of them: `a; b; c and 12 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return "; ".join(map(str, names[:most])) + more
+
+
+def known_keys() -> dict[str, list[str]]:
     """Every key that some file below conf/ gives a value, such as `head` or `model.lr`, and the choices that do so."""
     keys: dict[str, list[str]] = {}
     for path in sorted(CONF_DIR.rglob("[!_]*.yaml")):
-        group = path.relative_to(CONF_DIR).parent.parts
-        package = () if path.read_text().startswith("# @package _global_") else group
-        for key in {*group, *_dotted(_with_shared(path), package)}:
-            keys.setdefault(key, []).append(f"{'.'.join(group)}={path.stem}")
+        group, text = ".".join(path.relative_to(CONF_DIR).parent.parts), path.read_text()
+        # With those beside it that are no choices, such as conf/data/_images.yaml.
+        texts = [text, *(shared.read_text() for shared in path.parent.glob("_*.yaml") if shared.stem in text)]
+        found = {group}.union(*(_dotted(yaml.safe_load(text), _package(text, group)) for text in texts))
+        for key in found:
+            keys.setdefault(key, []).append(f"{group}={path.stem}")
     return keys
 
 
-def _with_shared(path: Path) -> Any:
-    """A choice's file with what it takes from those beside it that are no choices, such as conf/data/_images.yaml."""
-    node = OmegaConf.load(path)
-    assert isinstance(node, DictConfig)
-    shared = [name for name in node.get("defaults", []) if isinstance(name, str) and name.startswith("_")]
-    files = [path.with_name(f"{name}.yaml") for name in shared if name != "_self_"]
-    return OmegaConf.merge(*map(OmegaConf.load, files), node)
+def _package(text: str, group: str) -> str:
+    return "" if text.startswith("# @package _global_") or not group else f"{group}."
 
 
-def _dotted(node: Any, prefix: tuple[str, ...]) -> Iterator[str]:
-    if not isinstance(node, DictConfig):
-        return
-    for key in node:
-        yield ".".join((*prefix, str(key)))
-        yield from _dotted(node._get_node(key), (*prefix, str(key)))
+def _dotted(node: Any, prefix: str) -> Iterator[str]:
+    for key, value in node.items() if isinstance(node, dict) else ():
+        yield f"{prefix}{key}"
+        yield from _dotted(value, f"{prefix}{key}.")

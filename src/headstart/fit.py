@@ -1,15 +1,12 @@
-"""Objects in, score out: fit a model, then validate and test its best checkpoint."""
+"""Objects in, metrics out: fit a model, then validate and test its best checkpoint."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-
-from project.data.datamodule import ImageData
-from project.model.classifier import Classifier
+from torch import nn
 
 from .features.cache import FeatureData
 from .tracking.stopwatch import Stopwatch
@@ -17,26 +14,22 @@ from .tracking.training_means import TrainingMeans
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a run came to. `score` is the monitored metric of the best checkpoint, or of the last weights without one.
+class Fitted:
+    """What a fit came to: `metrics` are those of the best checkpoint (of the last weights without one)."""
 
-    `metrics` are those of the same weights on the validation and test images; `confusion_matrix` counts test
-    images, [true class][predicted class].
-    """
-
-    score: float
-    monitor: str
-    best_checkpoint: str | None
     metrics: dict[str, float]
-    confusion_matrix: list[list[int]]
+    best_checkpoint: str | None
     seconds: dict[str, float]
     images_per_second: float
     skipped_images: int = 0
 
 
 def fit(
-    model: Classifier, data: LightningDataModule, trainer: Trainer, resume_from: str | Path | None = None
-) -> Result:
+    model: LightningModule,
+    data: LightningDataModule,
+    trainer: Trainer,
+    resume_from: str | Path | None = None,
+) -> Fitted:
     """Train `model` (from the checkpoint `resume_from` on, if given), and measure the best of it.
 
     Raises:
@@ -47,39 +40,35 @@ def fit(
         trainer.num_sanity_val_steps = 0  # pyright: ignore[reportAttributeAccessIssue] (an epoch is soon over)
     trainer.callbacks[:0] = [TrainingMeans(), stopwatch]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
-    kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
-    best = (kept[0].best_model_path if kept else "") or None
+    best = best_checkpoint(trainer)
     metrics = measure(model, data, trainer, best)
-    return Result(
-        score=metrics[model.monitor],
-        monitor=model.monitor,
-        best_checkpoint=best,
+    images = data.images if isinstance(data, FeatureData) else data
+    table = getattr(images, "table", None)
+    return Fitted(
         metrics=metrics,
-        confusion_matrix=model.confusion_matrix.compute().tolist(),
+        best_checkpoint=best,
         seconds=({"features": data.seconds} if isinstance(data, FeatureData) else {}) | stopwatch.seconds,
         images_per_second=stopwatch.images_per_second,
-        skipped_images=_skipped(data),
+        skipped_images=table.skipped if table else 0,
     )
 
 
-def fit_head(model: Classifier, head_model: Classifier, data: FeatureData, trainer: Trainer) -> float:
-    """Train the head of `head_model` on features, and give the best of it to `model`; returns the seconds it took."""
-    started = time.perf_counter()
+def fit_head(head: nn.Module, head_model: LightningModule, data: FeatureData, trainer: Trainer) -> None:
+    """Train `head_model`, a model with a head like `head`, on features, and give the best of its head to `head`."""
     trainer.fit(head_model, datamodule=data)
+    if best := best_checkpoint(trainer):
+        head_model = type(head_model).load_from_checkpoint(best)
+    head.load_state_dict(head_model.get_submodule("head").state_dict())
+
+
+def best_checkpoint(trainer: Trainer) -> str | None:
+    """The path of the first ModelCheckpoint's best; None where nothing was kept."""
     kept = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint)]
-    if kept and kept[0].best_model_path:
-        head_model = type(head_model).load_from_checkpoint(kept[0].best_model_path)
-    model.head.load_state_dict(head_model.head.state_dict())
-    return time.perf_counter() - started
-
-
-def _skipped(data: LightningDataModule) -> int:
-    images = data.images if isinstance(data, FeatureData) else data
-    return images.table.skipped if isinstance(images, ImageData) and images.table else 0
+    return (kept[0].best_model_path if kept else "") or None
 
 
 def measure(
-    model: Classifier,
+    model: LightningModule,
     data: LightningDataModule,
     trainer: Trainer,
     checkpoint: str | None = None,

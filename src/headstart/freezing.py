@@ -1,11 +1,38 @@
 """The backbone's side of a strategy: gradients, training mode and learning rates, for the epoch that is trained."""
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from torch import nn
 
-from project.model.strategy import Strategy
+
+class Group(NamedTuple):
+    """Parameters of one stage of the backbone, and the modules that are in training mode while they are trained."""
+
+    depth: int  # 0 is the stage below the head
+    parameters: tuple[str, ...]
+    modules: tuple[str, ...]
+
+
+class Strategy(Protocol):
+    """What is trained when; an owner's own is used wherever it offers this."""
+
+    @property
+    def head_scale(self) -> float:
+        """The head's learning rate, as a multiple of the uppermost stage's."""
+        ...
+
+    def groups(self, network: nn.Module) -> tuple[Group, ...]:
+        """What it trains of a network, the uppermost stage first."""
+        ...
+
+    def trains(self, group: Group, epoch: int) -> bool:
+        """Whether a group is trained in an epoch, counted from 0."""
+        ...
+
+    def lr_scale(self, group: Group) -> float:
+        """A group's learning rate, as a multiple of the uppermost stage's."""
+        ...
 
 
 class Freezing:

@@ -50,6 +50,13 @@ def _has_bf16(accelerator: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def prepare_process() -> None:
+    """Let this process use its memory, and warn, as is best for training."""
+    quiet()
+    reuse_freed_memory()
+    leave_imports_alone()
+
+
 @cache
 def leave_imports_alone() -> None:
     """Keep Python's search for garbage away from what lives as long as this process, and let it come less often.

@@ -36,18 +36,17 @@ def find_stages(network: nn.Module) -> tuple[Stage, ...]:
     """
     before, trunk, after = _trunk(network)
     blocks = _blocks(trunk)
-    groups: list[list[Item]] = [[]]
-    waiting: list[Item] = []  # with weights: of the next block
-    for item in (*before, *trunk, *after):
-        if item[0] in blocks:
-            groups.append([*waiting, item])
+    groups: list[list[str]] = [[]]  # the modules of each stage, the stem's first
+    waiting: list[str] = []  # with weights: of the next block
+    for name, module in (*before, *trunk, *after):
+        if name in blocks:
+            groups.append([*waiting, name])
             waiting = []
-        elif len(groups) > 1 and (waiting or _has_weights(item[1])):
-            waiting.append(item)
+        elif len(groups) > 1 and (waiting or _has_weights(module)):
+            waiting.append(name)
         else:
-            groups[-1].append(item)
-    groups.append(waiting)
-    return _as_stages(network, groups, blocks)
+            groups[-1].append(name)
+    return _as_stages(network, [*groups, waiting] if waiting else groups, blocks)
 
 
 def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage, ...]:
@@ -80,14 +79,13 @@ def _find(stages: tuple[Stage, ...], wanted: str) -> int:
 
 
 def _trunk(network: nn.Module) -> tuple[list[Item], list[Item], list[Item]]:
-    """The modules side by side with the blocks; those before them, and those after."""
+    """The modules before the blocks; the blocks, with what is between them; those after."""
     before: list[Item] = []
     after: list[Item] = []
     items = list(network.named_children())
     while (main := _main(items)) is not None:
         name, module = items[main]
-        before += items[:main]
-        after = items[main + 1 :] + after
+        before, after = before + items[:main], items[main + 1 :] + after
         items = [(f"{name}.{child}", grandchild) for child, grandchild in module.named_children()]
         if isinstance(module, nn.ModuleList):  # nothing but a list of blocks, even when there is only one
             break
@@ -122,29 +120,19 @@ def _has_weights(module: nn.Module) -> bool:
     return any(parameter.ndim > 1 for parameter in module.parameters())
 
 
-def _as_stages(network: nn.Module, groups: list[list[Item]], blocks: set[str]) -> tuple[Stage, ...]:
-    owner = {name: index for index, group in enumerate(groups) for name, _ in group}
-    parameters: list[list[str]] = [[] for _ in groups]
-    modules: list[list[str]] = [[] for _ in groups]
-    for name, _ in network.named_parameters():
-        parameters[_owner(name, owner, min(owner.values(), default=0))].append(name)
-    for name, _ in network.named_modules():
-        if (index := _owner(name, owner, -1)) >= 0:
-            modules[index].append(name)
+def _as_stages(network: nn.Module, groups: list[list[str]], blocks: set[str]) -> tuple[Stage, ...]:
+    """A stage for each group of modules; the stem also gets the parameters outside of all modules."""
+    prefixes = [tuple(f"{name}." for name in group) for group in groups]
+    others = tuple(prefix for inside in prefixes[1:] for prefix in inside)
     stages = []
-    for index, group in enumerate(groups):
-        block = next((name for name, _ in group if name in blocks), None)
-        name = block or (next(name for name, module in group if _has_weights(module)) if group and index else STEM)
-        stages.append(
-            Stage(name.removeprefix(WRAPPED), tuple(parameters[index]), tuple(modules[index]), block is not None)
-        )
+    for index, (group, inside) in enumerate(zip(groups, prefixes, strict=True)):
+        parameters = [
+            n
+            for n, _ in network.named_parameters()
+            if n.startswith(inside) or (index == 0 and not n.startswith(others))
+        ]
+        modules = [n for n, _ in network.named_modules() if f"{n}.".startswith(inside)]
+        block = next((name for name in group if name in blocks), None)
+        name = STEM if index == 0 else block or group[0]
+        stages.append(Stage(name.removeprefix(WRAPPED), tuple(parameters), tuple(modules), block is not None))
     return tuple(stage for stage in stages if stage.parameters or stage.modules)
-
-
-def _owner(name: str, owner: dict[str, int], default: int) -> int:
-    """The index that belongs to the longest beginning of a dotted name."""
-    while name not in owner:
-        name, dot, _ = name.rpartition(".")
-        if not dot:
-            return owner.get(name, default)
-    return owner[name]

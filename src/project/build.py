@@ -1,32 +1,53 @@
-"""From the config to data, model and features."""
+"""From the config to objects: the only file that calls instantiate."""
 
 import logging
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from hydra.utils import instantiate
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from headstart.backbone import Backbone
-from headstart.extras.shards.data import ShardData
-from headstart.extras.shards.features import ShardFeatures
+from headstart.errors import UserError
 from headstart.features.cache import FeatureData
-from headstart.images.mixing import Mixing
-from headstart.resume.typed import refuse_untyped_commands
+from headstart.images.augmentation import Mixing
+from headstart.machine import best_precision, repeatable
+from headstart.resume.checkpoint_io import AtomicCheckpointIO
+from headstart.resume.step_seed import StepSeed
+from headstart.resume.trusted import refuse_untyped_commands
+from headstart.tracking.history import History
 
+from .callbacks.epoch_line import EpochLine
 from .data.datamodule import ImageData
-from .model.classifier import Classifier
-from .model.logistic_regression import LogisticRegression, is_linear
-from .model.schedules import warmup_cosine
+from .model.classifier import Classifier, metrics
 
 log = logging.getLogger(__name__)
 
 
-def make_data(cfg: DictConfig) -> ImageData:
-    """Find and check the images."""
+def check_metrics(cfg: DictConfig) -> None:
+    """Raise UserError for a metric that isn't measured, or a mode that takes its worst value for the best."""
+    modes = {f"val/{name}": "max" if metric.higher_is_better else "min" for name, metric in metrics(2).items()}
+    modes["val/loss"] = "min"
+    for keys in (("monitor", "mode"), ("best.metric", "best.mode")):
+        metric, mode = (OmegaConf.select(cfg, key) for key in keys)
+        if metric not in modes:
+            raise UserError(f"{keys[0]}={metric}: choose one of {', '.join(modes)}")
+        if mode != modes[metric]:
+            raise UserError(
+                f"{keys[0]}={metric} {keys[1]}={mode}: its best value is the {modes[metric]}, so add "
+                f"{keys[1]}={modes[metric]}"
+            )
+
+
+def images(cfg: DictConfig) -> ImageData:
+    """The images, found and checked; raises UserError for everything that is wrong with them."""
     data: ImageData = instantiate(cfg.data)
-    if isinstance(data, ShardData):
-        refuse_untyped_commands(data.given.values())
+    refuse_untyped_commands(data.commands)
     data.seed = cfg.seed
     data.augment = instantiate(cfg.augment)
     data.setup()
@@ -34,62 +55,81 @@ def make_data(cfg: DictConfig) -> ImageData:
     return data
 
 
-def make_model(cfg: DictConfig, data: ImageData) -> Classifier:
-    """Load the backbone and put a new head on it; the data takes its preprocessing from there."""
-    backbone = the_backbone(cfg)
-    data.preprocessing = backbone.preprocessing
-    parts = {"backbone": backbone, "head": instantiate(cfg.head)}
-    model: Classifier = instantiate(cfg.model)(**parts, classes=data.classes, class_weights=data.class_weights)
+def model(cfg: DictConfig, data: ImageData) -> Classifier:
+    """The pretrained backbone with a new head on it; the data takes its preprocessing from there."""
+    pretrained = backbone(cfg)
+    data.preprocessing = pretrained.preprocessing
+    parts = {"backbone": pretrained, "head": head(cfg)}
+    made: Classifier = instantiate(cfg.model, _convert_="all")(
+        **parts, classes=data.classes, class_weights=data.class_weights
+    )
     if data.augment.mixes:
-        model.mix = Mixing(len(model.classes), data.augment.mixup, data.augment.cutmix)
-    log.info(f"model: {_weights(model)}")
-    return model
+        made.mix = Mixing(len(made.classes), data.augment.mixup, data.augment.cutmix)
+    sizes = [(weight.numel(), weight.requires_grad) for weight in made.backbone.parameters()]
+    frozen, trained = (sum(size for size, grad in sizes if grad == wanted) for wanted in (False, True))
+    also = f" and {trained:,} trained" if trained else ""
+    in_head = sum(weight.numel() for weight in made.head.parameters())
+    log.info(f"model: {frozen:,} frozen{also} weights in the backbone, {in_head:,} trained ones in the head")
+    return made
 
 
-def _weights(model: Classifier) -> str:
-    counts = dict.fromkeys((False, True), 0)
-    for parameter in model.backbone.parameters():
-        counts[parameter.requires_grad] += parameter.numel()
-    trained = f" and {counts[True]:,} trained" if counts[True] else ""
-    head = sum(parameter.numel() for parameter in model.head.parameters())
-    return f"{counts[False]:,} frozen{trained} weights in the backbone, {head:,} trained ones in the head"
+def head(cfg: DictConfig) -> Callable[..., nn.Module]:
+    """What makes a head of the number of features and of classes."""
+    return instantiate(cfg.head, _convert_="all")
 
 
-def the_backbone(cfg: DictConfig) -> Backbone:
+def backbone(cfg: DictConfig) -> Backbone:
     """The backbone that `cfg.backbone` describes; what of it stays frozen is for the strategy."""
     described = [key for key in cfg.backbone if key != "freeze"]
-    return load_backbone(OmegaConf.to_yaml(OmegaConf.masked_copy(cfg.backbone, described), resolve=True))
+    return _load_backbone(OmegaConf.to_yaml(OmegaConf.masked_copy(cfg.backbone, described), resolve=True))
 
 
 @lru_cache(maxsize=1)
-def load_backbone(description: str) -> Backbone:
-    """Build what `conf/backbone` describes; the jobs of a sweep share it, as it is frozen."""
+def _load_backbone(description: str) -> Backbone:
+    """The same for the same YAML text: the jobs of a sweep share a backbone, as it is frozen."""
     return instantiate(OmegaConf.create(description))
 
 
-def make_head_model(cfg: DictConfig, model: Classifier) -> Classifier:
-    """Put a head like the model's on the same backbone, frozen: solved for where it is linear, else descended to."""
-    descent = partial(Classifier, lr=4e-3, scheduler=partial(warmup_cosine, warmup=0.0))
-    make = LogisticRegression if is_linear(model.head) else descent
-    weights = None if model.class_weights is None else model.class_weights.tolist()
-    values = {"label_smoothing": model.label_smoothing, "monitor": model.monitor, "class_weights": weights}
-    return make(the_backbone(cfg), instantiate(cfg.head), model.classes, **values)
-
-
-def make_features(cfg: DictConfig, data: ImageData, model: Classifier) -> ImageData | FeatureData:
-    """Put the feature cache between images and head, unless every epoch shall see the images anew."""
+def features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> ImageData | FeatureData:
+    """The feature cache between images and head, or the images themselves where every epoch shall see them anew."""
     live = cfg.features.cache is False or (cfg.features.cache == "auto" and data.augment.varies)
-    if model.strategy or live:
-        return data
-    return make_cache(cfg, data, model)
+    return data if fitted.strategy or live else cached_features(cfg, data, fitted)
 
 
-def make_cache(cfg: DictConfig, data: ImageData, model: Classifier) -> FeatureData:
-    """Put the feature cache between images and head."""
+def cached_features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> FeatureData:
+    """The feature cache between images and head."""
     options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
-    if isinstance(data, ShardData):
-        return ShardFeatures(data, model, cfg.features.dir, **options)
-    return FeatureData(data, model, cfg.features.dir, **options)
+    return data.feature_cache(data, fitted.pretrained, cfg.features.dir, fitted.full_batch, **options)
+
+
+def loggers(cfg: DictConfig) -> list[Logger]:
+    """The chosen loggers."""
+    return list(instantiate(cfg.logger).values())
+
+
+def trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Callback] = ()) -> Trainer:
+    """The run's Trainer: `guards`, the chosen callbacks and loggers, in the precision that suits the hardware."""
+    chosen = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
+    callbacks = [*guards, *chosen, StepSeed(cfg.seed), History(cfg.run_dir), EpochLine()]
+    checkpoints = any(isinstance(callback, Checkpoint) for callback in chosen)
+    made = trainer_with(cfg, callbacks, logger=run_loggers or False, enable_checkpointing=checkpoints)
+    log.info(f"trainer: {type(made.accelerator).__name__}, {made.num_devices} device(s), {made.precision}")
+    return made
+
+
+def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> Trainer:
+    """A Trainer with these callbacks and options alone, beside what all Trainers of a run have in common."""
+    auto, deterministic = cfg.trainer.precision == "auto", cfg.trainer.deterministic
+    options |= {
+        "precision": best_precision(cfg.trainer.accelerator) if auto else cfg.trainer.precision,
+        "deterministic": repeatable() if deterministic == "auto" else deterministic,
+        "use_distributed_sampler": False,  # every device takes its own images already
+        "default_root_dir": cfg.run_dir,
+        "plugins": AtomicCheckpointIO(),
+    }
+    if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.unfreeze_every:
+        options["strategy"] = "ddp_find_unused_parameters_true"  # stages that join in later have no gradients yet
+    return instantiate(cfg.trainer)(callbacks=callbacks, **options)
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:

@@ -13,17 +13,17 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
+from headstart.backbone import Backbone
 from headstart.features.compute import FeaturePass
-from headstart.features.folding import fold_batchnorms
+from headstart.features.fast_network import fold_batchnorms
 from project.data.datamodule import ImageData
-from project.model.classifier import Classifier
 
 BATCHES = (8, 64)
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def measure_first_pass(
-    images: ImageData, model: Classifier, trainer: Trainer, folder: Path, rounds: int, count: int = 512
+    images: ImageData, backbone: Backbone, trainer: Trainer, folder: Path, rounds: int, count: int = 512
 ) -> list[dict[str, float]]:
     """Images per second of the bare forward pass, the bare decoding and our pass, on the same images, in turns.
 
@@ -31,8 +31,8 @@ def measure_first_pass(
     """
     device, everything = trainer.strategy.root_device, images.table
     assert everything is not None
-    features = FeaturePass(images, model, trainer, folder, "stat")
-    forward = fastest_forward(model, trainer)
+    features = FeaturePass(images, backbone, trainer, folder, "stat")
+    forward = fastest_forward(backbone, trainer)
     found = []
     try:
         for number in range(rounds + 1):
@@ -52,19 +52,19 @@ def measure_first_pass(
     return found[1:]  # the first round warms up: threads, memory, folded weights
 
 
-def fastest_forward(model: Classifier, trainer: Trainer) -> Callable[[int], float]:
+def fastest_forward(backbone: Backbone, trainer: Trainer) -> Callable[[int], float]:
     """The fastest way through the network for a batch in memory: from a number of images to images per second.
 
     Tried are the network as it is and folded, in both layouts, in float32 and the Trainer's precision, with few and
     many images at a time.
     """
-    device, crop = trainer.strategy.root_device, model.preprocessing.crop
-    folded = fold_batchnorms(model.backbone, torch.randn(2, 3, crop, crop))
+    device, crop = trainer.strategy.root_device, backbone.preprocessing.crop
+    folded = fold_batchnorms(backbone.network, torch.randn(2, 3, crop, crop))
     contexts = (
         [nullcontext] if trainer.precision == "32-true" else [nullcontext, trainer.precision_plugin.forward_context]
     )
     runs = []
-    for network, layout, context, size in product((model.backbone, folded), LAYOUTS, contexts, BATCHES):
+    for network, layout, context, size in product((backbone.network, folded), LAYOUTS, contexts, BATCHES):
         batch = torch.randn(size, 3, crop, crop, device=device).contiguous(memory_format=layout)
         copy = deepcopy(network).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
         runs.append(_forward(copy.to(device), batch, context))

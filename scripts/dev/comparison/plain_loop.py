@@ -1,7 +1,7 @@
 """A peer for the benchmark: the plain Lightning loop that documentation teaches, in a process of its own.
 
 The frozen network is in eval mode and under `no_grad`; everything else is as it comes: float32, Pillow, 2 workers,
-every epoch through the network. `python -m comparison.plain_loop` reads what to do as JSON from its standard
+every epoch through the network. It reads what to do as JSON from its standard
 input and prints seconds for training and validating one epoch.
 """
 
@@ -20,6 +20,7 @@ from torchvision.transforms import v2
 
 from headstart.machine import quiet
 from headstart.specs import from_spec
+from project import BACKBONES
 
 BATCH_SIZE, WORKERS, LR = 64, 2, 1e-3
 
@@ -91,7 +92,7 @@ def main() -> None:
     """Train one epoch on what standard input describes."""
     task = json.load(sys.stdin)
     quiet()
-    backbone = from_spec(task["backbone"], ("project.backbones", "headstart.extras"))()
+    backbone = from_spec(task["backbone"], BACKBONES)()
     loaders = [
         DataLoader(Images(task[split], task["preprocessing"]), BATCH_SIZE, shuffle=split == "train",
                    num_workers=WORKERS, persistent_workers=True)

@@ -120,14 +120,14 @@ def plain_epoch(images: ImageData, model: Classifier, accelerator: str) -> float
     table = images.table
     assert table is not None
     task = {
-        "backbone": model.spec,
-        "preprocessing": asdict(model.preprocessing),
+        "backbone": model.pretrained.spec,
+        "preprocessing": asdict(model.pretrained.preprocessing),
         "num_classes": len(table.classes),
         "train": table.train,
         "val": table.val,
         "accelerator": accelerator,
     }
-    command = [sys.executable, "-m", "comparison.plain_loop"]
+    command = [sys.executable, str(Path(__file__).with_name("plain_loop.py"))]
     done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"the plain loop failed:\n{done.stderr[-2000:]}")

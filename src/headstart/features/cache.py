@@ -1,7 +1,8 @@
 """The LightningDataModule between images and head: features that are computed once, or the images themselves."""
 
 import time
-from functools import partial
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,15 @@ import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 
-from project.data.datamodule import ImageData
-from project.model.classifier import Classifier
-
+from ..backbone import Backbone
 from ..errors import UserError
 from ..images.order import position_of
+from ..images.source import ImageSource
 from .batches import FullBatch, InOrder, Shuffled
 from .compute import FeaturePass
 from .file import read_features
 
-SPLITS = ("train", "val", "test")
-STAGES = {"validate": ("val",), "test": ("test",)}
+STAGES = {"validate": ("val",), "test": ("test",)}  # and the splits that they need; any other stage needs all
 MEASURED_AT_ONCE = 8192  # validation and test images in a batch
 
 
@@ -27,8 +26,9 @@ class FeatureData(LightningDataModule):
     """Batches of (features float32 [batch, num_features], labels int64 [batch]) for all images of `images`.
 
     The features that `folder` doesn't hold yet are computed when a Trainer first asks for them, on its devices and in
-    its precision. `views` counts the features of each training image: those of the image as it is, and of
-    `views - 1` random crops of it; epochs take turns with them. Where features can't be written, batches hold images.
+    its precision. `full_batch` hands all training images out at once. `views` counts the features of each training
+    image: those of the image as it is, and of `views - 1` random crops of it; epochs take turns with them. Where
+    features can't be written, batches hold images.
 
     Raises:
         UserError: `views` or `batch_size` is no number from 1 up, or `verify` is unknown.
@@ -36,56 +36,52 @@ class FeatureData(LightningDataModule):
 
     def __init__(
         self,
-        images: ImageData,
-        model: Classifier,
+        images: ImageSource,
+        backbone: Backbone,
         folder: str | Path,
+        full_batch: bool = False,
         views: int = 1,
         batch_size: int = 256,
         verify: str = "stat",
     ) -> None:
         super().__init__()
-        if not isinstance(views, int) or views < 1:
-            raise UserError(f"features.views={views} must be a whole number from 1 up")
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise UserError(f"features.batch_size={batch_size} must be a whole number from 1 up")
-        self.images, self.model, self.folder = images, model, Path(folder)
-        self.views, self.batch_size, self.verify = views, batch_size, verify
-        self.features: dict[tuple[str, int], Tensor] = {}
-        self.files: dict[tuple[str, int], Path] = {}
-        self.seconds = 0.0  # that finding or computing them took
+        for key, value in (("views", views), ("batch_size", batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"features.{key}={value} must be a whole number from 1 up")
+        self.images, self.backbone, self.folder = images, backbone, Path(folder)
+        self.full_batch, self.views, self.batch_size, self.verify = full_batch, views, batch_size, verify
+        self.files: dict[tuple[str, int], Path] = {}  # by split or fold, and view
+        self.seconds = 0.0  # that finding or computing features took
         self.live = False  # after all, because features can't be written
+        self.split = cache(self._split)
 
     def setup(self, stage: str | None = None) -> None:
-        """Compute those features for `stage` that aren't there, and map all of them into memory; a fit wants all."""
+        """Compute those features for `stage` that aren't there; a fit wants all."""
         self.images.setup()
         self.images.trainer = self.trainer
-        splits = STAGES.get(str(stage), SPLITS)
         wanted = [
             (part, view)
-            for split in splits
+            for split in STAGES.get(str(stage), ("train", "val", "test"))
             for part in self._parts(split)
             for view in range(self.views if split == "train" else 1)
-            if (part, view) not in self.features
+            if (part, view) not in self.files
         ]
         if wanted and not self.live:
             started = time.perf_counter()
             paths = self._pass().ensure(wanted)
             self.live = paths is None
             self.files |= paths or {}
-            self.features |= {name: self._resident(read_features(path)) for name, path in (paths or {}).items()}
             self.seconds += time.perf_counter() - started
 
     def train_dataloader(self) -> Any:
         """Every image once an epoch, in a new order; all at once for a model that wants them so."""
         if self.live:
             return self.images.train_dataloader()
-        views = [self._features("train", view) for view in range(self.views)]
-        labels = self._labels("train")
-        if self.model.full_batch:
+        views, labels = self.split("train")
+        if self.full_batch:
             return FullBatch(views, labels)
-        return Shuffled(
-            views, labels, self.images.order(self.batch_size, len(labels)), partial(position_of, self._trainer)
-        )
+        order = self.images.order(self.batch_size, len(labels))
+        return Shuffled(views, labels, order, partial(position_of, self._trainer))
 
     def val_dataloader(self) -> Any:
         """Batches in the table's order."""
@@ -96,16 +92,31 @@ class FeatureData(LightningDataModule):
         return self.images.test_dataloader() if self.live else self._in_order("test")
 
     def files_of_batch(self, epoch: int, batch_idx: int) -> list[str]:
-        """The images of a training batch of this device."""
-        if self.model.full_batch:
-            assert self.images.table is not None, "call setup() first"
+        """The files of a training batch of this device."""
+        if self.full_batch and self.images.table is not None:
             return [sample.path for sample in self.images.table.train]
         return self.images.files_of_batch(epoch, batch_idx, None if self.live else self.batch_size)
 
     def _in_order(self, split: str) -> InOrder:
         if not self._parts(split):
             raise UserError(f"there are no {split} images (data.{split}_fraction, or the folder {split}/)")
-        return InOrder(self._features(split, 0), self._labels(split), MEASURED_AT_ONCE, *self._position())
+        (features, *_), labels = self.split(split)
+        return InOrder(features, labels, MEASURED_AT_ONCE, self._trainer.global_rank, self._trainer.world_size)
+
+    def _split(self, split: str) -> tuple[Sequence[Tensor], Tensor]:
+        """Every view's features, and the labels, all on one device.
+
+        That is a GPU when they take less than half of its free memory; on a CPU the memory map is as good as a copy.
+        """
+        views = [self._features(split, view) for view in range(self.views if split == "train" else 1)]
+        device, size = self._trainer.strategy.root_device, sum(view.nbytes for view in views)
+        if device.type != "cuda" or size >= torch.cuda.mem_get_info(device)[0] // 2:
+            device = torch.device("cpu")  # Lightning moves each batch
+        return [view.to(device) for view in views], self._labels(split).to(device)
+
+    def _features(self, split: str, view: int) -> Tensor:
+        parts = [read_features(self.files[part, view]) for part in self._parts(split)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _parts(self, split: str) -> list[str]:
         """What a split's features are put together from: folds are computed once for all runs that deal them so."""
@@ -113,27 +124,13 @@ class FeatureData(LightningDataModule):
         assert table is not None, "call setup() first"
         return [name for name in table.parts(split) if table.part(name)]
 
-    def _features(self, split: str, view: int) -> Tensor:
-        parts = [self.features[part, view] for part in self._parts(split)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
-
     def _pass(self) -> FeaturePass:
-        return FeaturePass(self.images, self.model, self._trainer, self.folder, self.verify)
+        return FeaturePass(self.images, self.backbone, self._trainer, self.folder, self.verify)
 
     def _labels(self, split: str) -> Tensor:
-        samples = getattr(self.images.table, split)
-        return torch.tensor([sample.label for sample in samples], device=self._trainer.strategy.root_device)
-
-    def _position(self) -> tuple[int, int]:
-        return self._trainer.global_rank, self._trainer.world_size
+        return torch.tensor([sample.label for sample in getattr(self.images.table, split)])
 
     @property
     def _trainer(self) -> Trainer:
         assert self.trainer is not None, "it is a Trainer that asks for data"
         return self.trainer
-
-    def _resident(self, features: Tensor) -> Tensor:
-        """On the device when they take less than half of its free memory; on a CPU the map is as good as a copy."""
-        device = self._trainer.strategy.root_device
-        fits = device.type == "cuda" and features.nbytes < torch.cuda.mem_get_info(device)[0] // 2
-        return features.to(device) if fits else features

@@ -14,15 +14,12 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from project.data.datamodule import ImageData
-from project.model.classifier import Classifier
-
-from ..forward import CPU_CHUNK, compute_features
-from .compiling import WORTH_IT, Compiled
+from ..backbone import CPU_CHUNK, Backbone, compute_features
+from ..images.source import ImageSource
+from .fast_network import WORTH_IT, Compiled, fold_batchnorms
 from .file import write_rows
-from .folding import fold_batchnorms
+from .inventory import ENDING, LOCK, PART
 from .key import feature_key, feature_metadata
-from .metadata import ENDING, LOCK, PART
 
 Name = tuple[str, int]  # a split or a fold, and which view of its images
 
@@ -32,8 +29,8 @@ log = logging.getLogger(__name__)
 class FeaturePass:
     """Sees to it that `folder` holds the features of `images`; every process of the Trainer does its share."""
 
-    def __init__(self, images: ImageData, model: Classifier, trainer: Trainer, folder: Path, verify: str) -> None:
-        self.images, self.model, self.trainer, self.folder, self.verify = images, model, trainer, folder, verify
+    def __init__(self, images: ImageSource, backbone: Backbone, trainer: Trainer, folder: Path, verify: str) -> None:
+        self.images, self.backbone, self.trainer, self.folder, self.verify = images, backbone, trainer, folder, verify
         self.device = trainer.strategy.root_device
         self.computed = self.wanted = 0
 
@@ -81,7 +78,7 @@ class FeaturePass:
         write_rows(part, (count, self._num_features), rows.start, self._features(batches, bar), metadata)
 
     def _features(self, batches: Iterable[tuple[Tensor, Tensor]], bar: tqdm) -> Iterator[Tensor]:
-        mean, std = self.model.mean.to(self.device), self.model.std.to(self.device)
+        mean, std = (values.to(self.device) for values in self.backbone.preprocessing.mean_and_std())
         for images, _ in batches:
             with self.trainer.precision_plugin.forward_context():
                 yield compute_features(self._fastest, images.to(self.device, non_blocking=True), mean, std).cpu()
@@ -89,7 +86,7 @@ class FeaturePass:
 
     @cached_property
     def _network(self) -> nn.Module:
-        network = fold_batchnorms(self.model.backbone, self._sample_batch).to(memory_format=torch.channels_last)
+        network = fold_batchnorms(self.backbone.network, self._sample_batch).to(memory_format=torch.channels_last)
         return network.to(self.device)
 
     @cached_property
@@ -102,7 +99,7 @@ class FeaturePass:
 
     @cached_property
     def _sample_batch(self) -> Tensor:
-        crop = self.model.preprocessing.crop
+        crop = self.backbone.preprocessing.crop
         return torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
 
     @cached_property
@@ -112,9 +109,8 @@ class FeaturePass:
 
     def _metadata(self, split: str, view: int) -> dict[str, Any]:
         assert self.images.table is not None, "call setup() first"
-        samples, precision = self.images.table.part(split), str(self.trainer.precision)
-        model = self.model
-        return feature_metadata(model.spec, model.digest, model.preprocessing, precision, samples, view, self.verify)
+        samples = self.images.table.part(split)
+        return feature_metadata(self.backbone, str(self.trainer.precision), samples, view, self.verify)
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[str | None]:

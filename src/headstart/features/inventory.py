@@ -1,5 +1,6 @@
-"""What the feature cache holds, and how to make room in it."""
+"""What the feature cache holds, and how to make room in it; without torch, which takes seconds to import."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,45 +8,71 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
 
-from .metadata import ENDING, LOCK, PART, read_metadata
+from ..errors import UserError
 
+ENDING, PART, LOCK = ".safetensors", ".part", ".lock"
 DAY = 24 * 60 * 60  # seconds
 
 
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that was written with the features; raises UserError for a damaged file."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}): delete it, and it is computed again") from error
+
+
 @dataclass(frozen=True)
-class Stored:
-    """One file of features; `metadata` are empty for a damaged or unfinished one."""
+class StoredFeatures:
+    """One file of features; `metadata` is empty for a damaged or unfinished one."""
 
     path: Path
-    size: int
+    size: int  # bytes
     days_unused: float
     metadata: dict[str, Any]
 
 
-def stored(folder: str | Path) -> list[Stored]:
+def stored_features(folder: str | Path) -> list[StoredFeatures]:
     """Every file of features below `folder`, the last used first; finished ones, and what killed runs left behind."""
     paths = [path for ending in (ENDING, PART) for path in Path(folder).glob(f"*{ending}")]
-    found = [_stored(path) for path in paths]
-    return sorted(found, key=lambda one: one.days_unused)
+    return sorted(map(_stored, paths), key=lambda file: file.days_unused)
 
 
-def prune(folder: str | Path, days: float) -> Iterator[Stored]:
-    """Delete what no run used in the last `days`, and all that is unfinished, but nothing that is being written."""
-    for one in stored(folder):
-        if one.path.suffix == PART or one.days_unused >= days:
+def prune(folder: str | Path, days: float) -> Iterator[StoredFeatures]:
+    """Delete what no run used in the last `days`, and all that is unfinished, but nothing that is being written.
+
+    Locks go with what they guarded, or were left behind by a run that was killed.
+    """
+    for file in stored_features(folder):
+        if file.path.suffix == PART or file.days_unused >= days:
             try:
-                with FileLock(one.path.with_suffix(LOCK), timeout=0):
-                    one.path.unlink()
+                with FileLock(file.path.with_suffix(LOCK), timeout=0):
+                    file.path.unlink()
             except Timeout:
                 continue
-            yield one
+            yield file
+    for lock in Path(folder).glob(f"*{LOCK}"):
+        _remove_idle(lock)
 
 
-def _stored(path: Path) -> Stored:
+def _remove_idle(lock: Path) -> None:
+    """Remove a lock whose features aren't there and that nobody holds."""
+    if lock.with_suffix(ENDING).exists() or lock.with_suffix(PART).exists():
+        return
+    try:
+        with FileLock(lock, timeout=0):
+            lock.unlink(missing_ok=True)
+    except Timeout:
+        return
+
+
+def _stored(path: Path) -> StoredFeatures:
     status = path.stat()
     try:
         metadata = read_metadata(path)
-    except ValueError:
+    except UserError:
         metadata = {}
-    return Stored(path, status.st_size, max(0.0, (time.time() - status.st_mtime) / DAY), metadata)
+    return StoredFeatures(path, status.st_size, max(0.0, (time.time() - status.st_mtime) / DAY), metadata)

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from ..backbone import Preprocessing
+from ..backbone import Backbone
 from ..files import manifest
 from ..images.table import Sample
 
@@ -18,50 +18,34 @@ PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kern
 
 
 def feature_metadata(
-    spec: dict[str, Any],
-    digest: str,
-    preprocessing: Preprocessing,
-    precision: str,
-    samples: Sequence[Sample],
-    view: int,
-    verify: str,
+    backbone: Backbone, precision: str, samples: Sequence[Sample], view: int, verify: str
 ) -> dict[str, Any]:
     """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files."""
     paths = [sample.path for sample in samples]
     return {
-        **model_metadata(spec, digest, preprocessing, precision, view),
+        **backbone_metadata(backbone, precision, view),
         "files": manifest(paths, verify),
         "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
         "images": len(paths),
     }
 
 
-def model_metadata(
-    spec: dict[str, Any], digest: str, preprocessing: Preprocessing, precision: str, view: int
-) -> dict[str, Any]:
-    """All of them but the files."""
+def backbone_metadata(backbone: Backbone, precision: str, view: int) -> dict[str, Any]:
+    """All of it but the files."""
     return {
         "format": FORMAT,
-        "backbone": spec,
-        "digest": digest,
-        "preprocessing": asdict(preprocessing),
+        "backbone": backbone.spec,
+        "digest": backbone.digest,
+        "preprocessing": asdict(backbone.preprocessing),
         "precision": precision,
-        "versions": versions() | versions_of_extras(str(spec.get("_target_"))),
+        "versions": {name: _version(name) for name in (*PACKAGES, *backbone.packages)},
         "view": view,
     }
 
 
-@cache
-def versions() -> dict[str, str]:
-    """Those of the packages that matter; reading them takes longer than listing a thousand files."""
-    return {name: version(name) for name in PACKAGES}
-
-
-def versions_of_extras(target: str) -> dict[str, str]:
-    """Those of the packages that only some backbones need."""
-    return {"transformers": version("transformers")} if target.endswith(".from_huggingface") else {}
+_version = cache(version)  # reading them takes longer than listing a thousand files
 
 
 def feature_key(metadata: dict[str, Any]) -> str:
-    """The metadata as 32 hexadecimal digits; any change in them gives others."""
+    """The metadata as 32 hexadecimal digits; any change in it gives others."""
     return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,50 +1,50 @@
-"""Find the images that can't be decoded before a training is started, and only once for the same files."""
+"""Find broken images and byte-for-byte duplicates before training, once for the same files."""
 
+import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import track
 
-from ..errors import UserError
-from ..files import manifest
+from ..errors import UserError, listed
+from ..files import manifest, write_atomically
 from ..machine import usable_cores
 from .decoding import BrokenImageError, read_image
-from .duplicates import find_duplicates, warn_of_duplicates
 from .table import ImageTable, Sample
 
-MAX_NAMED = 10
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
 
 log = logging.getLogger(__name__)
 
 
-class Findings(NamedTuple):
-    """The broken ones among the files that were checked, and those that are the same byte for byte, together."""
+class CheckedImages(NamedTuple):
+    """The broken files among those that were checked, and lists of files that are equal byte for byte."""
 
     broken: set[str]
     duplicates: list[list[str]]
 
 
 def without_broken(table: ImageTable, checked_dir: str | Path, on_error: str, max_pixels: int) -> ImageTable:
-    """The images that can be decoded, as `check_images` finds out; warns of those that are in two splits."""
+    """The table without broken images, as `check_images` finds them; warns of images that are in two splits."""
     samples = (*table.train, *table.val, *table.test)
-    found = check_images((sample.path for sample in samples), checked_dir, on_error, max_pixels)
-    whole = leave_out(table, found.broken)
-    warn_of_duplicates(whole, found.duplicates)
-    return whole
+    checked = check_images((sample.path for sample in samples), checked_dir, on_error, max_pixels)
+    table = leave_out(table, checked.broken)
+    warn_of_duplicates(table, checked.duplicates)
+    return table
 
 
 def check_images(
     paths: Iterable[str], checked_dir: str | Path, on_error: str = "raise", max_pixels: int = MAX_PIXELS
-) -> Findings:
-    """Decode every image once, and return those that are broken, or the same: a warning names up to ten broken ones.
+) -> CheckedImages:
+    """Decode every image once, and return those that are broken, or equal; a warning names up to ten broken ones.
 
     `checked_dir` remembers for a set of files, by name, size and time, what was found; broken ones are tried again
     the next time, as permissions or a network's folder may have changed.
@@ -54,22 +54,22 @@ def check_images(
     """
     paths = sorted(set(paths))
     record = Path(checked_dir) / f"{manifest(paths)}-{max_pixels}.json"
-    known = _remembered(record, paths)
-    problems = _problems(paths if known is None else sorted(known.broken), max_pixels)
-    duplicates = find_duplicates(paths) if known is None else known.duplicates
+    known = _remembered(record, paths) if record.exists() else None
+    problems = _problems(sorted(known.broken) if known else paths, max_pixels)
+    checked = CheckedImages(set(problems), known.duplicates if known else find_duplicates(paths))
     if known is None:
-        _remember(record, paths, Findings(set(problems), duplicates))
-    if problems and on_error == "raise":
-        raise UserError(
-            f"{listed(list(problems.values()))}: replace or remove what is broken, or leave it out: data.on_error=skip"
-        )
-    if problems:
-        log.warning(f"data.on_error=skip leaves {len(problems):,} broken images out: {listed(list(problems.values()))}")
-    return Findings(set(problems), duplicates)
+        _remember(record, paths, checked)
+    if not problems:
+        return checked
+    named = listed(list(problems.values()))
+    if on_error == "raise":
+        raise UserError(f"{named}: replace or remove what is broken, or leave it out: data.on_error=skip")
+    log.warning(f"data.on_error=skip leaves {len(problems):,} broken images out: {named}")
+    return checked
 
 
 def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
-    """The table without the broken ones; raises UserError for a class that loses all of its training images."""
+    """The table without broken images; raises UserError for a class that loses all of its training images."""
 
     def whole(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
         return tuple(sample for sample in samples if sample.path not in broken)
@@ -83,8 +83,31 @@ def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
     return replace(table, train=train, val=val, test=test, folds=folds, skipped=len(broken))
 
 
+def find_duplicates(paths: Sequence[str]) -> list[list[str]]:
+    """Lists of files that are equal byte for byte; only files of the same size are read."""
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        candidates = [path for same_size in _equal(paths, pool.map(_size, paths)) for path in same_size]
+        return _equal(candidates, pool.map(_digest, candidates))
+
+
+def warn_of_duplicates(table: ImageTable, duplicates: Sequence[Sequence[str]]) -> None:
+    """Say how many images are in more than one split; `duplicates` are those that `find_duplicates` found."""
+    first = {path: equal[0] for equal in duplicates for path in equal}
+    train, val, test = splits = [
+        {first.get(sample.path, sample.path): sample.path for sample in split}
+        for split in (table.train, table.val, table.test)
+    ]
+    shared = sorted((train.keys() & val.keys()) | (train.keys() & test.keys()) | (val.keys() & test.keys()))
+    if shared:
+        examples = [split[shared[0]] for split in splits if shared[0] in split]
+        log.warning(
+            f"{len(shared):,} images are in more than one split, byte for byte, such as {' and '.join(examples[:2])}: "
+            "what is measured on them is too good"
+        )
+
+
 def _problems(paths: Sequence[str], max_pixels: int) -> dict[str, str]:
-    """What is wrong with those images that are broken, by path."""
+    """What is wrong with each broken image, by path."""
 
     def problem(path: str) -> str | None:
         try:
@@ -100,29 +123,37 @@ def _problems(paths: Sequence[str], max_pixels: int) -> dict[str, str]:
         return {path: found for path, found in shown if found is not None}
 
 
-def listed(problems: list[str]) -> str:
-    """Up to ten of them, in one line."""
-    more = f" and {len(problems) - MAX_NAMED:,} more" if len(problems) > MAX_NAMED else ""
-    return "; ".join(problems[:MAX_NAMED]) + more
+def _equal(paths: Sequence[str], values: Iterable[Hashable]) -> list[list[str]]:
+    """Lists of two or more paths with the same value."""
+    found: defaultdict[Hashable, list[str]] = defaultdict(list)
+    for path, value in zip(paths, values, strict=True):
+        found[value].append(path)
+    return [equal for equal in found.values() if len(equal) > 1]
 
 
-def _remembered(record: Path, paths: list[str]) -> Findings | None:
-    found = json.loads(record.read_text()) if record.exists() else None
-    if not isinstance(found, dict):  # a list is from before there was more to remember than what is broken
-        return None
-    duplicates = [[paths[place] for place in places] for places in found["duplicates"]]
-    return Findings({paths[place] for place in found["broken"]}, duplicates)
+def _size(path: str) -> int | str:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 (pathlib takes five times as long)
+    except OSError:
+        return path  # what can't be read equals nothing else
 
 
-def _remember(record: Path, paths: list[str], found: Findings) -> None:
-    place = {path: place for place, path in enumerate(paths)}
-    duplicates = [[place[path] for path in some] for some in found.duplicates]
-    remember(record, {"broken": sorted(place[path] for path in found.broken), "duplicates": duplicates})
+def _digest(path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return path
 
 
-def remember(record: Path, found: Any) -> None:
-    """Write what was found (the places of the broken ones, say), whole or not at all: runs may start together."""
-    record.parent.mkdir(parents=True, exist_ok=True)
-    part = record.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(found))
-    part.replace(record)
+def _remembered(record: Path, paths: list[str]) -> CheckedImages:
+    found = json.loads(record.read_text())
+    duplicates = [[paths[index] for index in equal] for equal in found["duplicates"]]
+    return CheckedImages({paths[index] for index in found["broken"]}, duplicates)
+
+
+def _remember(record: Path, paths: list[str], checked: CheckedImages) -> None:
+    index = {path: i for i, path in enumerate(paths)}  # paths may be relative to another folder the next time
+    duplicates = [[index[path] for path in equal] for equal in checked.duplicates]
+    broken = sorted(index[path] for path in checked.broken)
+    write_atomically(record, json.dumps({"broken": broken, "duplicates": duplicates}))

@@ -1,4 +1,4 @@
-"""From a table of samples to images of the size that the backbone wants, several at a time."""
+"""A torch Dataset: from samples to images of the size that the backbone wants, several at a time."""
 
 import os
 from collections.abc import Sequence
@@ -12,16 +12,15 @@ from ..backbone import Preprocessing
 from ..machine import usable_cores
 from .augmentation import LIGHT, Augment
 from .decoding import read_image
-from .random_view import RandomView
 from .table import Sample
-from .transforms import ResizeAndCrop
+from .transforms import RandomView, ResizeAndCrop
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
     """Reads image `i` as (uint8 [3, crop, crop], label).
 
-    `view=0` is the image as the backbone's weights want it. Any other view is one that `augment` draws, which the
-    view's and the image's number decide; with `view=None`, `i + n * len(self)` is the `n`-th one that `seed` draws.
+    `view=0` is the image as the backbone's weights want it. Any other view is one that `augment` draws, and the
+    numbers of view and image are its seed; with `view=None`, `i + n * len(self)` is the `n`-th one that `seed` draws.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
 
 def threads() -> ThreadPoolExecutor:
-    """The threads that decode, of this process: one that was forked has none of its parent's."""
+    """This process's threads for decoding: one that was forked has none of its parent's."""
     return _threads_of(os.getpid())
 
 

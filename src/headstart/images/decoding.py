@@ -11,6 +11,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from ..errors import UserError
 
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})  # of files taken for images
 JPEG_MAGIC = b"\xff\xd8\xff"
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
 
@@ -20,13 +21,9 @@ Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, which may be a hi
 class BrokenImageError(UserError):
     """A file that is no image, or too large a one; the message is one line that names it."""
 
-    def __init__(self, message: str) -> None:
-        # A DataLoader's worker hands an error over as a whole traceback, which ends in the error's name and message.
-        super().__init__(message.rsplit(f"{type(self).__name__}: ", maxsplit=1)[-1].rstrip())
-
 
 def read_image(path: str | Path, max_pixels: int | None = None) -> Tensor:
-    """Read an image as uint8 [3, height, width], turned as its EXIF orientation says.
+    """Read an image as uint8 [3, height, width], upright by its EXIF orientation.
 
     JPEG goes through torchvision's decoder, which is twice as fast as Pillow's here; everything else goes
     through Pillow. Never through nvJPEG, GPU or not: torchvision has it repeat the nearest colour where libjpeg
@@ -45,14 +42,14 @@ def read_image(path: str | Path, max_pixels: int | None = None) -> Tensor:
 
 
 def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None) -> Tensor:
-    """The same for a file's content, wherever it came from; errors call it `name`."""
+    """`read_image` for a file's content, wherever it came from; errors call it `name`."""
     try:
         if not content:
             raise UserError("the file is empty")
         pixels = 0 if max_pixels is None else _pixels_by_header(content)
         if max_pixels is None or pixels <= max_pixels:
             return _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(content)
-    except Exception as error:  # a decoder that is led astray by a broken file raises whatever comes up there
+    except Exception as error:  # on a broken file, a decoder raises anything
         raise BrokenImageError(f"{name} can't be decoded ({_reason(error)})") from error
     raise BrokenImageError(f"{name} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
 
@@ -88,7 +85,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    """Say it in a few words: torchvision puts its source file in front, the system the path, Pillow an address."""
+    """The error in a few words: torchvision puts its source file in front, the system the path, Pillow an address."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image in a format that Pillow knows"
     if isinstance(error, OSError) and error.strerror:

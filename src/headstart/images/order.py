@@ -1,4 +1,4 @@
-"""The order in which images are trained on: a function of seed, epoch and place, so that any run can go on in it."""
+"""The order in which images are trained on: a function of seed and epoch, so that any run can go on in it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ Position = Callable[[], tuple[int, int]]  # the epoch, and how many of its batch
 class Order:
     """One device's batches of `count` images, in an order that only `seed` and the epoch decide.
 
-    All devices get equally many, as DistributedSampler sees to: the order's first images fill up the last
-    ones' places. With `weights` [count], each place of an epoch is drawn anew from all images, in proportion to them.
+    All devices get equally many, as with DistributedSampler: the order's first images come again at its end where
+    it doesn't divide evenly. With `weights` [count], each image is drawn anew from all, in proportion to them.
     """
 
     count: int
@@ -26,7 +26,7 @@ class Order:
     weights: Tensor | None = None
 
     def __len__(self) -> int:
-        return -(-self._share // self.batch_size)
+        return -(-self._per_device // self.batch_size)
 
     def batches(self, epoch: int) -> tuple[Tensor, ...]:
         """The rows [batch] of every batch of an epoch."""
@@ -35,25 +35,25 @@ class Order:
             order = torch.randperm(self.count, generator=generator)
         else:
             order = torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
-        return order.repeat(2)[self.rank :: self.world_size][: self._share].split(self.batch_size)
+        return order.repeat(2)[self.rank :: self.world_size][: self._per_device].split(self.batch_size)
 
     def draws(self, epoch: int) -> tuple[Tensor, ...]:
-        """A number for every place [batch] of every batch of an epoch: no image comes twice with the same."""
+        """A number for every row [batch] of every batch of an epoch: no image comes twice with the same."""
         numbers = torch.full((self.count,), epoch)
         if self.weights is not None:
             numbers = epoch * self.count + torch.arange(self.count)
-        return numbers.repeat(2)[self.rank :: self.world_size][: self._share].split(self.batch_size)
+        return numbers.repeat(2)[self.rank :: self.world_size][: self._per_device].split(self.batch_size)
 
     @property
-    def _share(self) -> int:
+    def _per_device(self) -> int:
         return -(-self.count // self.world_size)
 
 
 @dataclass(frozen=True)
 class EpochBatches:
-    """A DataLoader's batch sampler: lists of rows, from wherever in the epoch training stands.
+    """A DataLoader's batch sampler: lists of `row + draw * count`, from wherever in the epoch training stands.
 
-    Every draw counts on from where the one before ended (row + draw * count), for images that look new each time.
+    The draw tells an image's views apart, where it looks new each time.
     """
 
     order: Order

@@ -1,17 +1,18 @@
-"""The one table that every source of images fills: rows in, samples by split and class names out."""
+"""The table of images that every source fills: rows in; samples by split, and the class names, out."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from ..errors import UserError
-from .class_order import in_order
-from .groups import ByClass, Groups, count_torn, match_groups
-from .splits import Splitting, cut_splits, deal_folds
+from .splits import ByClass, Groups, Splitting, cut_splits, deal_folds, match_groups
 
 SPLITS = ("train", "val", "test")
 FOLD = "fold"
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """An image as its source knows it: class name, split ("train", "val" or "test"), and what it is one of.
+    """One image as its source knows it: path, class name, split ("train", "val" or "test") and group.
 
     Images without a split are training images, from which the splits that no row names are cut. Images of one
     group (a patient, a video, a place) are never put into different splits.
@@ -34,7 +35,7 @@ class Row(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One image's file and the index of its class."""
+    """One image's path and the index of its class."""
 
     path: str
     label: int
@@ -57,7 +58,7 @@ class ImageTable:
     fold: int | None = None
 
     def parts(self, split: str) -> tuple[str, ...]:
-        """The names of what a split is made of, in order: folds, which other runs use otherwise, or the split."""
+        """The folds that make up a split, in order, which other runs put together otherwise; else the split itself."""
         if split not in ("train", "val") or not self.folds:
             return (split,)
         return tuple(f"{FOLD}{i}" for i in range(len(self.folds)) if (i == self.fold) == (split == "val"))
@@ -68,11 +69,11 @@ class ImageTable:
 
     def __str__(self) -> str:
         """One line for the terminal: how many images, in how many classes and splits."""
-        splits = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
-        shares = ", ".join(f"{name} {count:,}" for name, count in splits.items())
+        counts = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
+        splits = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         ignored = f"; {self.ignored:,} other files ignored" if self.ignored else ""
         skipped = f"; {self.skipped:,} broken ones skipped" if self.skipped else ""
-        return f"{sum(splits.values()):,} images in {len(self.classes)} classes ({shares}){ignored}{skipped}"
+        return f"{sum(counts.values()):,} images in {len(self.classes)} classes ({splits}){ignored}{skipped}"
 
 
 def image_table(
@@ -81,8 +82,8 @@ def image_table(
     """Turn the rows of the source `where` into samples by split, cutting those splits that no row names.
 
     What is cut comes from the training images only: seeded, and stratified by class. Labels number `classes`, by
-    default the sorted names of the training images' classes; numbers are sorted as such. Samples are in label order,
-    those of a class in the order of their paths: the same images are the same set, wherever their rows come from.
+    default those of the training images, sorted. Samples are in label order, those of a class in the order of their
+    paths: the same images are the same set, wherever their rows come from.
 
     Raises:
         UserError: no image, only one class, a class that has too few images, a class that only the validation or
@@ -91,52 +92,72 @@ def image_table(
     if not rows:
         raise UserError(f"no images in {where}")
     by_split = _by_split(sorted(rows, key=attrgetter("path")), where)
-    names = tuple(classes or in_order(by_split["train"]))
+    names = tuple(classes or sorted_classes(by_split["train"]))
     _check_classes(by_split, names, where)
+    groups = _groups(rows, splitting.group)
     fractions = {"val": splitting.val_fraction, "test": splitting.test_fraction}
     missing = {split: fraction for split, fraction in fractions.items() if split not in by_split}
-    groups = _groups(rows, splitting.group)
     by_split |= cut_splits({name: by_split["train"][name] for name in names}, missing, splitting.seed, groups)
     if splitting.folds:
-        pool = {name: by_split["train"].get(name, []) + by_split["val"].get(name, []) for name in names}
-        by_split |= {"train": {name: paths for name, paths in pool.items() if paths}, "val": {}}
-    if torn := count_torn(by_split, groups):
-        log.warning(f"{torn:,} groups of {where} are torn apart by its splits: what is measured is too good")
-    train, val, test = (_samples(by_split[split], names) for split in SPLITS)
-    if not splitting.folds or not train:
-        return ImageTable(names, train, val, test, ignored)
+        train, val = by_split["train"], by_split["val"]
+        by_split |= {"train": {name: train.get(name, []) + val.get(name, []) for name in names}, "val": {}}
+    table = ImageTable(names, *(_samples(by_split[split], names) for split in SPLITS), ignored=ignored)
+    _warn_of_divided_groups(table, groups, where)
+    if not splitting.folds or not table.train:
+        return table
     dealt = deal_folds(by_split["train"], splitting.folds, splitting.seed, groups)
     folds = tuple(_samples(part, names) for part in dealt)
-    train = tuple(chain(*(part for i, part in enumerate(folds) if i != splitting.fold)))
-    return ImageTable(names, train, folds[splitting.fold or 0], test, ignored, folds=folds, fold=splitting.fold)
+    others = chain.from_iterable(samples for i, samples in enumerate(folds) if i != splitting.fold)
+    return replace(table, train=tuple(others), val=folds[splitting.fold or 0], folds=folds, fold=splitting.fold)
+
+
+def sorted_classes(names: Iterable[str]) -> list[str]:
+    """Class names in label order: by value where all are numbers, else alphabetically."""
+    names = sorted(names)
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
+
+
+def balanced_class_weights(table: ImageTable) -> list[float]:
+    """Inverse-frequency weights per class: every class weighs the same in total, and an image 1 on average.
+
+    These are scikit-learn's "balanced" class weights, after King and Zeng 2001, "Logistic Regression in Rare Events
+    Data". A class without training images weighs nothing.
+    """
+    counts = Counter(sample.label for sample in table.train)
+    mean = len(table.train) / max(len(counts), 1)
+    return [mean / counts[label] if counts[label] else 0.0 for label in range(len(table.classes))]
+
+
+def balanced_sample_weights(table: ImageTable) -> Tensor:
+    """Weights per training image [images], float64: drawn in proportion to them, all classes are equally likely."""
+    weights = balanced_class_weights(table)
+    return torch.tensor([weights[sample.label] for sample in table.train], dtype=torch.float64)
 
 
 def _groups(rows: Sequence[Row], pattern: str | None) -> Groups:
-    """The groups that rows have by themselves; those of the others are looked for in their paths."""
+    """The group of each path: its row's own, or else what `pattern` finds in the path."""
     groups = {row.path: row.group for row in rows if row.group}
-    if pattern:
-        groups |= match_groups([row.path for row in rows if not row.group], pattern)
-    return groups
+    return groups | match_groups([row.path for row in rows if not row.group], pattern) if pattern else groups
 
 
 def _by_split(rows: Sequence[Row], where: str) -> dict[str, ByClass]:
-    """The paths by split and class, with a place for training images in any case."""
+    """The paths by split and class; `train` is there even if no image is."""
     found: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for path, label, split, _ in rows:
         found[split or "train"][label].append(path)
-    strange = sorted(found.keys() - set(SPLITS))
-    if strange:
-        raise UserError(f"{where} speaks of a split {strange[0]!r}: there are {', '.join(SPLITS)}")
+    unknown = sorted(found.keys() - set(SPLITS))
+    if unknown:
+        raise UserError(f"{where} has a split {unknown[0]!r}: there are {', '.join(SPLITS)}")
     return {"train": {}} | {split: dict(by_class) for split, by_class in found.items()}
 
 
 def _check_classes(by_split: dict[str, ByClass], names: tuple[str, ...], where: str) -> None:
     for split in SPLITS:
-        strangers = sorted(by_split.get(split, {}).keys() - set(names))
-        if strangers and split != "train":
-            raise UserError(f"class {strangers[0]!r} exists in the {split} images of {where}, but not in train")
-        if strangers:
-            raise UserError(f"class {strangers[0]!r} of {where} is none of its classes: {', '.join(names)}")
+        unknown = sorted(by_split.get(split, {}).keys() - set(names))
+        if unknown and split != "train":
+            raise UserError(f"class {unknown[0]!r} exists in the {split} images of {where}, but not in train")
+        if unknown:
+            raise UserError(f"class {unknown[0]!r} of {where} is none of its classes: {', '.join(names)}")
     empty = sorted(set(names) - by_split["train"].keys())
     if empty:
         raise UserError(f"class {empty[0]!r} has no training image in {where}: add some, or leave the class out")
@@ -146,3 +167,11 @@ def _check_classes(by_split: dict[str, ByClass], names: tuple[str, ...], where: 
 
 def _samples(by_class: ByClass, names: tuple[str, ...]) -> tuple[Sample, ...]:
     return tuple(Sample(path, label) for label, name in enumerate(names) for path in by_class.get(name, ()))
+
+
+def _warn_of_divided_groups(table: ImageTable, groups: Groups, where: str) -> None:
+    samples = ((sample.path, split) for split in SPLITS for sample in table.part(split))
+    pairs = {(groups[path], split) for path, split in samples if path in groups}
+    divided = sum(count > 1 for count in Counter(group for group, _ in pairs).values())
+    if divided:
+        log.warning(f"{divided:,} groups of {where} are in more than one of its splits: what is measured is too good")

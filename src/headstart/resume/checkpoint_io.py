@@ -1,7 +1,6 @@
-"""Checkpoints are whole or not there: written beside their place, brought to the disk, and moved."""
+"""How checkpoints are written: as a whole or not at all."""
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from ..errors import UserError
-from ..files import short
-
-PART = ".part"
+from ..files import PART, short, write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,19 +22,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Write it to a file of its own, then take the place of `path`; raises UserError when the disk is full."""
         content, path = io.BytesIO(), Path(path)
         torch.save(checkpoint, content)  # into memory: on a full disk, torch would end the process from its C++
-        part = path.with_name(path.name + PART)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             for stray in path.parent.glob("*" + PART):  # of a process that was killed
                 stray.unlink()
-            with part.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            _bring_to_disk(path.parent)
+            write_atomically(path, content.getbuffer())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise UserError(
                 f"{short(path)} can't be written ({error.strerror}): the checkpoints from before are as they "
                 f"were; make room, then go on with resume={short(path.parent.parent)}"
@@ -48,13 +37,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         if path.suffix == ".ckpt" and ".." not in path.parts and path.is_file():
             path.unlink()
-
-
-def _bring_to_disk(folder: Path) -> None:
-    """The names, too, not only the contents; Windows has no such thing."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

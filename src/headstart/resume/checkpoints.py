@@ -14,17 +14,12 @@ from torch import nn
 
 from ..backbone import Backbone
 from ..errors import UserError
-from ..specs import Spec, from_spec, to_spec
+from ..specs import Later, Spec, from_spec, to_spec
 
 log = logging.getLogger(__name__)
 
 PREFIX = "backbone."
-OPTIMIZERS = ("torch.optim", "timm.optim", "timm.scheduler", "project", "headstart")
-PARTS = {
-    "head": ("project", "headstart"),
-    "optimizer": OPTIMIZERS,
-    "scheduler": OPTIMIZERS,
-}  # and where each may come from
+FORMAT = 2  # raise it whenever earlier checkpoints can't be loaded any more
 
 
 def describe_model(
@@ -32,7 +27,8 @@ def describe_model(
 ) -> Spec:
     """Write down what `rebuild` needs: plain values, with a spec in place of every function."""
     specs = {name: to_spec(part) if part else None for name, part in parts.items()}
-    return {"backbone": dict(backbone.spec), "digest": backbone.digest, "classes": list(classes)} | specs | values
+    made_of = {"format": FORMAT, "backbone": dict(backbone.spec), "digest": backbone.digest, "classes": list(classes)}
+    return made_of | specs | values
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -50,6 +46,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"the checkpoint {path} can't be read ({reason})") from error
     if not isinstance(checkpoint, dict) or "digest" not in checkpoint.get("hyper_parameters", {}):
         raise UserError(f"{path} is not a checkpoint of a headstart classifier")
+    if checkpoint["hyper_parameters"].get("format") != FORMAT:
+        raise UserError(f"{path} is of another version of headstart, whose checkpoints can't be loaded: train it again")
     return checkpoint
 
 
@@ -63,21 +61,34 @@ def newest_checkpoint(folder: Path) -> Path | None:
     for path in reversed(found if len(found) > 1 else []):
         try:
             read_checkpoint(path)
-        except ValueError as error:
+        except UserError as error:
             log.warning(f"skipping a checkpoint: {error}")
         else:
             return path
     return None
 
 
-def rebuild(make_model: Callable[..., nn.Module], checkpoint: dict[str, Any]) -> Any:
-    """Build the model that a checkpoint describes; its weights are not loaded yet."""
+def load_model(
+    make_model: Callable[..., Any], path: str | Path, backbones: tuple[str, ...], trusted: tuple[str, ...]
+) -> Any:
+    """The model that a checkpoint describes, with its weights, in eval mode on the CPU.
+
+    What its backbone may be made by is on the whitelist `backbones`, and its head on `trusted`: see `from_spec`.
+    Optimizer and scheduler are looked for when somebody trains it. Raises UserError for a file that is no checkpoint,
+    names anything else, or was trained on other backbone weights.
+    """
+    checkpoint = read_checkpoint(path)
     arguments = dict(checkpoint["hyper_parameters"])
-    arguments.pop("digest")
-    backbone = from_spec(arguments.pop("backbone"), ("project.backbones", "headstart.extras"))()
-    for name, trusted in PARTS.items():
-        arguments[name] = from_spec(arguments[name], trusted) if arguments[name] else None
-    return make_model(backbone=backbone, **arguments)
+    for name in ("format", "digest"):
+        arguments.pop(name)
+    arguments["backbone"] = from_spec(arguments["backbone"], backbones)()
+    arguments["head"] = from_spec(arguments["head"], trusted)
+    for name in ("optimizer", "scheduler"):
+        arguments[name] = Later(arguments[name], trusted) if arguments[name] else None
+    model = make_model(**arguments)
+    model.on_load_checkpoint(checkpoint)
+    model.load_state_dict(checkpoint["state_dict"])
+    return model.eval()
 
 
 def drop_backbone(checkpoint: dict[str, Any], changing: Collection[str] = ()) -> None:

@@ -1,16 +1,63 @@
-"""`resume=RUN`: the command line that goes on with a run or a sweep is its own, plus what was typed now."""
+"""What a command line says: what it implies, and what `resume=RUN` stands for."""
 
+import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import UserError
-from .trusted import read_plainly, refuse_strangers_code
+from hydra import compose, initialize_config_dir
+from hydra.utils import execution_whitelist
+from omegaconf import DictConfig
+
+from ..errors import CONF_DIR, UserError
+from .trusted import note_typed, read_plainly, refuse_strangers_code
 
 KEY = "resume="
 LATEST = "latest"
 MULTIRUN = ("-m", "--multirun")
 RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
 OVERRIDES, SWEEP = "overrides.yaml", "multirun.yaml"  # what Hydra writes when a run, or a sweep, begins
+
+DESCENT = ("model.lr", "model.weight_decay", "model.optimizer", "model.scheduler", "augment.mixup", "augment.cutmix")
+OFF = ("0", "0.0", "null")  # of mixup and cutmix: as good as not said
+SHARDS = re.compile(r"^(\+{0,2}data\.(?:train|val|test))=([^'\"\[].*[{|].*)", re.DOTALL)
+
+
+def understand(arguments: list[str]) -> list[str]:
+    """What Hydra should be told when these `arguments` were typed; raises UserError."""
+    arguments = quote_shards(arguments)
+    note_typed(arguments)
+    return imply(expand_resume(arguments))
+
+
+@contextmanager
+def composed(arguments: list[str], trusted: tuple[str, ...]) -> Iterator[DictConfig]:
+    """The config that train.py would get, for the other scripts; inside, `instantiate` makes what is `trusted`."""
+    with initialize_config_dir(str(CONF_DIR)):
+        cfg = compose("train", imply(quote_shards(arguments)))
+    with execution_whitelist(trusted):
+        yield cfg
+
+
+def quote_shards(arguments: list[str]) -> list[str]:
+    """Put shards that hold braces or bars, `data.train=x-{000..099}.tar`, in quotes, as Hydra wants them."""
+    return [SHARDS.sub(lambda match: f"{match[1]}='" + match[2].replace("'", "\\'") + "'", one) for one in arguments]
+
+
+def imply(arguments: list[str]) -> list[str]:
+    """Add `solver=adamw` for whoever names a learning rate, or anything else that only gradient descent has.
+
+    And `strategy=finetune` for whoever leaves some of the backbone unfrozen.
+    """
+    split = [argument.lstrip("+~").partition("=") for argument in arguments]
+    values = {key: value for key, _, value in split}
+    said = [key for key, value in values.items() if not (key.startswith("augment.") and value in OFF)]
+    means_descent = any(f"{key}.".startswith(f"{name}.") for key in said for name in DESCENT)
+    implied = ["solver=adamw"] if means_descent and "solver" not in values else []
+    if values.get("backbone.freeze", "all") not in ("all", "null") and "strategy" not in values:
+        implied.append("strategy=finetune")
+    return [*arguments, *implied]
 
 
 def expand_resume(arguments: list[str]) -> list[str]:
@@ -67,7 +114,11 @@ def sweep_overrides(sweep_dir: Path) -> list[str]:
 def merge_overrides(old: list[str], new: list[str]) -> list[str]:
     """`new` wins: over the same key, and `data=folder` over every old `data=` and `data.*=`."""
     keys = {_key(override) for override in new}
-    return [override for override in old if not _is_replaced(_key(override), keys)] + new
+    return [override for override in old if not {_key(override), _key(override).split(".")[0]} & keys] + new
+
+
+def _key(override: str) -> str:
+    return override.split("=", maxsplit=1)[0].lstrip("+~")
 
 
 def _latest(is_sweep: bool) -> Path:
@@ -77,11 +128,3 @@ def _latest(is_sweep: bool) -> Path:
         raise UserError(f"resume=latest: there is nothing in {SWEEPS_DIR if is_sweep else RUNS_DIR} yet")
     newest = max(marks, key=lambda mark: mark.stat().st_mtime_ns)
     return newest.parent if is_sweep else newest.parents[1]
-
-
-def _key(override: str) -> str:
-    return override.split("=", maxsplit=1)[0].lstrip("+~")
-
-
-def _is_replaced(key: str, keys: set[str]) -> bool:
-    return key in keys or key.split(".")[0] in keys

@@ -1,8 +1,15 @@
-"""What a run's folder may say about how to go on with it: the folder may come from a stranger, so it runs no code."""
+"""What the folder of a run may say about how to go on with it, as it may come from a stranger.
 
+Two walls stand between a stranger's folder and this machine. What a `_target_` may name, wherever it stands, is decided
+by the whitelist that Hydra is given (TRUSTED in src/project/__init__.py). Everything else that could do harm is
+refused here, unless it was typed in this checkout before: interpolations, which can read secrets; other places for
+configs and results; and `pipe:`, which runs a shell command.
+"""
+
+import json
 import re
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +18,51 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
 from hydra.errors import HydraException
 
-from ..errors import CONF_DIR, UserError
-from ..specs import from_spec
+from ..errors import CONF_DIR, PROJECT_DIR, UserError
 
-# Besides what conf/ names. Not all of headstart, as load_backbone builds whatever its argument says; and no loggers,
-# as W&B's sends your key to the server of its argument's choice.
-MODULES = (
-    "project.model.heads",
-    "project.callbacks",
-    "headstart.resume.last_checkpoint",
-    "torch.optim",
-    "torch.optim.lr_scheduler",
-    "timm.optim",
-    "timm.scheduler",
-    "lightning.pytorch.callbacks",
-    "lightning.pytorch.profilers",
-)
-PLACES = ("hydra", "run_dir", "sweep_dir")  # where configs come from and files go to: for who types the command
+# What was typed here and would be refused in a stranger's folder, one JSON string a line. A run's folder can't prove
+# that it was made here, as whoever wrote it could have written anything (.hydra/hydra.yaml's cwd, too); this file can:
+# who writes beside train.py can change train.py. In another checkout such overrides have to be typed once more.
+TYPED = PROJECT_DIR / ".typed"
+PLACES = ("hydra", "run_dir", "sweep_dir")  # where configs come from and files go to
 NAME = re.compile(r"\w[\w.-]*")  # of a file below conf/, and not its path
 # To another value of the config; a resolver could read or build anything, and half of one be put together with another.
 REFERENCE = re.compile(r"\$\{[\w.]+\}")
+
+_typed: list[str] = []  # this process's command line
+
+
+def note_typed(arguments: list[str]) -> None:
+    """Remember a command line; what a stranger may not say is remembered for later processes, too."""
+    _typed[:] = arguments
+    parsed = [(argument, _parsed(argument)) for argument in arguments]
+    unusual = [text for text, override in parsed if override and (_objection(override) or "pipe" in text.lower())]
+    new = [text for text in unusual if text not in _remembered() and not re.match(r"[+~]*hydra\b", text)]
+    if new:
+        with suppress(OSError), TYPED.open("a") as file:  # where nothing can be written, nothing is remembered
+            file.writelines(f"{json.dumps(text)}\n" for text in new)
+
+
+def _remembered() -> list[str]:
+    try:
+        return [json.loads(line) for line in TYPED.read_text().splitlines()]
+    except (OSError, ValueError):
+        return []
+
+
+def refuse_untyped_commands(commands: Iterable[str]) -> None:
+    """Raise UserError for what runs a shell command, as `pipe:` does, and was not typed as it is.
+
+    Give it what the whole config came to: then no interpolation or brace can hide a command.
+    """
+    overrides = map(_parsed, [*_typed, *_remembered()])
+    known = {str(value) for override in overrides if override for value in _walk(override.value())}
+    for text in commands:
+        if text not in known:
+            raise UserError(
+                f"{text!r} runs a shell command, and stands in a config that a stranger could have written: if it "
+                "is yours, type it, as in data.train='pipe:COMMAND'"
+            )
 
 
 def read_plainly(path: Path) -> Any:
@@ -46,87 +78,52 @@ def refuse_strangers_code(overrides: Any, source: Path) -> list[str]:
 
     Raises:
         TypeError: they are no list.
-        UserError: one is not an override, or could run code, read the environment, or choose other configs or folders.
+        UserError: one is not an override, or could read the environment, or choose other configs or folders, and was
+            not typed in this checkout.
     """
     if not isinstance(overrides, list):
         raise TypeError(f"{source} holds no list of overrides")
-    for override in overrides:
-        reason = _objection(override)
-        if reason:
+    for text in overrides:
+        override = _parsed(text)
+        reason = _objection(override) if override else "is not an override"
+        if reason and text not in _remembered():
             raise UserError(
-                f"{source} is refused, as a stranger could have written it: {override!r} {reason}; "
+                f"{source} is refused, as a stranger could have written it: {text!r} {reason}; "
                 "if it is yours, take it out of there and type it"
             )
     return overrides
 
 
-def _objection(text: Any) -> str | None:
+def _parsed(text: Any) -> Override | None:
+    """An override; None for what is none, such as the flag --config-dir."""
+    try:
+        return OverridesParser.create().parse_override(text) if isinstance(text, str) else None
+    except (HydraException, RecursionError):
+        return None
+
+
+def _objection(override: Override) -> str | None:
     """Why an override can't be trusted; None when it can."""
-    if not isinstance(text, str):
-        return "is not an override"
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except (HydraException, RecursionError):  # a flag, such as --config-dir, is none either
-        return "is not an override"
-    key, package = override.key_or_group, override.package or ""
-    if any(re.split(r"[./]", name)[0] in PLACES for name in (key, package)):
+    key = override.key_or_group
+    if any(re.split(r"[./]", name)[0] in PLACES for name in (key, override.package or "")):
         return "chooses where configs come from or files go to"
-    values = list(walk(key.split(".")[-1], override.value()))
-    if _is_group(override) and not all(isinstance(value, Glob) or NAME.fullmatch(str(value)) for _, value in values):
+    values = list(_walk(override.value()))
+    is_group = (CONF_DIR / key).is_dir() and not isinstance(override.value(), dict)
+    if is_group and not all(isinstance(value, Glob) or NAME.fullmatch(str(value)) for value in values):
         return "is not a choice of conf/"
-    return _objection_to_targets(key, values) or _objection_to_interpolations(values)
+    if any("$" in REFERENCE.sub("", value) for value in values if isinstance(value, str)):
+        return "has an interpolation that is more than the name of another key"
+    return None
 
 
-def _is_group(override: Override) -> bool:
-    """Whether Hydra takes the value for the name of a file below conf/; a dict can't be one."""
-    return (CONF_DIR / override.key_or_group).is_dir() and not isinstance(override.value(), dict)
-
-
-def walk(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Everything in a value that is not a list, with the key that it is directly below."""
+def _walk(value: Any) -> Iterator[Any]:
+    """Everything in a value that is neither a list nor a dict."""
     if isinstance(value, ChoiceSweep):
-        for choice in value.list:
-            yield from walk(key, choice)
-    elif isinstance(value, list):
+        value = value.list
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list):
         for item in value:
-            yield from walk(key, item)
-    elif isinstance(value, dict):
-        yield key, "a dict"
-        for name, item in value.items():
-            yield from walk(str(name), item)
+            yield from _walk(item)
     else:
-        yield key, value.text if isinstance(value, QuotedString) else value
-
-
-def _objection_to_targets(key: str, values: list[tuple[str, Any]]) -> str | None:
-    below_target = "_target_" in key.split(".")[:-1]
-    for name, target in values:
-        if (name == "_target_" or below_target) and target is not None and not _is_known(str(target)):
-            return f"would run {target}, which no file below conf/ names"
-    return None
-
-
-def _is_known(target: str) -> bool:
-    module, _, name = target.rpartition(".")
-    if target in _named_in_conf():
-        return True
-    if module not in MODULES or name.startswith("_"):
-        return False
-    try:
-        from_spec({"_target_": target}, (module,))  # not what the module has from elsewhere
-    except ValueError:
-        return False
-    return True
-
-
-@lru_cache
-def _named_in_conf() -> frozenset[str]:
-    texts = [path.read_text() for path in CONF_DIR.rglob("*.yaml")]
-    return frozenset(target for text in texts for target in re.findall(r"\b_target_: *([\w.]+)", text))
-
-
-def _objection_to_interpolations(values: list[tuple[str, Any]]) -> str | None:
-    for _, value in values:
-        if isinstance(value, str) and "$" in REFERENCE.sub("", value):
-            return "has an interpolation that is more than the name of another key"
-    return None
+        yield value.text if isinstance(value, QuotedString) else value

@@ -2,57 +2,74 @@
 
 import csv
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from ..files import write_atomically
+from .loggers import EventFiles
+
 
 class History(Callback):
-    """Appends the epoch's metrics to `run_dir/metrics.csv` as soon as they are known.
+    """Adds the epoch's metrics to `run_dir/metrics.csv` as soon as they are known.
 
-    A row is appended and the file closed again, so that a killed run keeps every epoch it finished. A resumed
-    run goes on below its old rows; those of epochs that it repeats are dropped first.
+    Rows are appended and the file closed again, so that a killed run keeps every epoch it finished. A resumed run goes
+    on below its old rows; those of epochs that it repeats are dropped first, in TensorBoard's curves, too. A
+    metric that comes later, or not in every epoch, has empty fields in the others.
     """
 
     def __init__(self, run_dir: str | Path) -> None:
         self.path = Path(run_dir) / "metrics.csv"
+        self._columns: list[str] = []
         self._last_epoch = -1
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start a new file, or keep the rows of the epochs before the one that is gone on with."""
         if trainer.is_global_zero:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             rows = [row for row in read_history(self.path) if row["epoch"] < trainer.current_epoch]
-            part = self.path.with_suffix(".part")  # a kill in between leaves the old file
-            with part.open("w", newline="") as file:
-                for row in rows:
-                    _write(file, row, header=file.tell() == 0)
-            part.replace(self.path) if rows else self.path.unlink(missing_ok=True)
-            part.unlink(missing_ok=True)
-            self._last_epoch = int(rows[-1]["epoch"]) if rows else -1
+            self._columns, self._last_epoch = [], int(rows[-1]["epoch"]) if rows else -1
+            self.path.unlink(missing_ok=True) if not rows else self._write(rows)
+            for logger in trainer.loggers if trainer.global_step else []:
+                if isinstance(logger, EventFiles):
+                    logger.start_again_at(trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Append this epoch's row; Lightning has validated by now."""
+        """Add this epoch's row; Lightning has validated by now."""
         # Resumed from best.ckpt, for want of a better, Lightning ends that epoch once more, with nothing trained.
         if trainer.is_global_zero and trainer.current_epoch > self._last_epoch:
-            metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items())}
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr, **metrics}
-            with self.path.open("a", newline="") as file:
-                _write(file, row, header=file.tell() == 0)
+            self._add({"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr} | epoch_metrics(trainer))
+
+    def _add(self, row: dict[str, float]) -> None:
+        if not row.keys() <= set(self._columns):
+            self._write([*read_history(self.path), row])
+            return
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self._columns, restval="").writerow(row)
+
+    def _write(self, rows: list[dict[str, float]]) -> None:
+        """The whole file anew, as its columns are others now."""
+        self._columns = list(dict.fromkeys(name for row in rows for name in row))
+        lines = [self._columns, *([row.get(name, "") for name in self._columns] for row in rows)]
+        write_atomically(self.path, "".join(",".join(map(str, line)) + "\r\n" for line in lines))
 
 
-def _write(file: IO[str], row: dict[str, float], header: bool) -> None:
-    writer = csv.DictWriter(file, fieldnames=list(row))
-    if header:
-        writer.writeheader()
-    writer.writerow(row)
+def epoch_metrics(trainer: Trainer) -> dict[str, float]:
+    """What was measured in the present epoch, by name; Lightning also remembers what an earlier validation came to."""
+    every = trainer.check_val_every_n_epoch
+    validated = every is None or (trainer.current_epoch + 1) % every == 0
+    found = sorted(trainer.callback_metrics.items())
+    return {name: float(value) for name, value in found if validated or not name.startswith("val/")}
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a `metrics.csv`; none when there is no such file. A half-written last row is left out."""
+    """The rows of a `metrics.csv`, without empty fields; none without a file. A half-written last row is left out."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if all(row.values())]
-    return [{name: int(value) if value.isdigit() else float(value) for name, value in row.items()} for row in rows]
+        rows: list[dict[str, Any]] = [row for row in csv.DictReader(file) if None not in row.values()]
+    return [{name: _number(value) for name, value in row.items() if value} for row in rows]
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdigit() else float(text)

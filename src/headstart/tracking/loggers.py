@@ -1,20 +1,23 @@
-"""The few things that loggers need of us: where to write, an offline road for W&B, and a proper end."""
+"""The few things that loggers need of us: where to write, W&B offline where its server isn't, and a proper end."""
 
 import logging
 import os
 import re
 import secrets
+import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from .network import answers
-
-WHOLE_RUN = 5  # a run is opened, and closed, with a handful of answers
+FIRST_ANSWER = 1.0  # seconds until W&B's server must have taken a connection; offline without
+OPENING, CLOSING = 5.0, 5.0  # seconds that opening and closing a run on the server may take
 # W&B's error reports, and its question who is logged in, wait for a silent server in their own time: 10 s each or more.
 UNHURRIED = {"WANDB_ERROR_REPORTING": "false", "WANDB__DISABLE_VIEWER": "true"}
 
@@ -23,6 +26,14 @@ log = logging.getLogger(__name__)
 
 class EventFiles(TensorBoardLogger):
     """TensorBoard's event files alone: Lightning's hparams.yaml would say slowly what .hydra/config.yaml says."""
+
+    def start_again_at(self, step: int) -> None:
+        """Tell TensorBoard to drop what was logged from this step on, by a run that is gone on with from before it."""
+        from tensorboard.compat.proto import event_pb2  # takes time to import
+
+        proto: Any = event_pb2  # whose names are made at run time
+        session = proto.SessionLog(status=proto.SessionLog.START)
+        self.experiment.file_writer.add_event(proto.Event(step=step, session_log=session))
 
     def save(self) -> None:
         """Bring what was logged to the disk."""
@@ -34,23 +45,21 @@ def tensorboard(run_dir: str) -> TensorBoardLogger:
     return EventFiles(run_dir, name="tensorboard", version="", default_hp_metric=False)
 
 
-def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None, timeout: float = 1.0) -> WandbLogger:
+def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None) -> WandbLogger:
     """One W&B run for `run_dir`, grouped by sweep; offline when there is no API key or no network.
 
-    `timeout` in seconds is for the server's first answer; opening and closing the run may take five times as long.
     A run that is resumed in its folder goes on under its old id.
     """
     for name, value in UNHURRIED.items():
         os.environ.setdefault(name, value)
     import wandb as library  # a second, only for those who use it
 
-    reason = _why_offline(library, timeout)
+    reason = _why_offline(library)
     if reason:
         _log_offline(reason, run_dir)
     Path(run_dir).mkdir(parents=True, exist_ok=True)
     in_sweep = Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
     run_id = _earlier_id(Path(run_dir))
-    patience = WHOLE_RUN * timeout
     return WandbLogger(
         name="_".join(Path(run_dir).parts[-2:]) if in_sweep else Path(run_dir).name,
         save_dir=run_dir,
@@ -62,7 +71,7 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None,
         # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
         mode="offline" if reason else None,
         settings=library.Settings(
-            silent=reason is not None, init_timeout=patience, finish_timeout=patience, finish_timeout_raises=True
+            silent=reason is not None, init_timeout=OPENING, finish_timeout=CLOSING, finish_timeout_raises=True
         ),
     )
 
@@ -72,16 +81,30 @@ def _log_offline(reason: str, run_dir: str) -> None:
     log.info(f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {runs}")
 
 
-def _why_offline(library: Any, timeout: float) -> str | None:
+def _why_offline(library: Any) -> str | None:
     mode = os.environ.get("WANDB_MODE", "online")
     if mode != "online":
         return None if mode == "disabled" else f"WANDB_MODE={mode}"
     if not library.login(prompt=False, verify=False):
         return "no API key"
-    server = library.setup().settings.base_url
-    if answers(f"{server}/graphql", timeout):
-        return None
-    return f"no answer from {urlsplit(server).hostname} within {timeout:g} s"
+    server = urlsplit(library.setup().settings.base_url)
+    host, port = server.hostname or "", server.port or (80 if server.scheme == "http" else 443)
+    return None if _takes_connections(host, port) else f"no answer from {host} within {FIRST_ANSWER:g} s"
+
+
+@cache  # the jobs of a sweep ask once
+def _takes_connections(host: str, port: int) -> bool:
+    """Whether a server is there: W&B itself would find out after many seconds, or wait without end."""
+    taken: list[bool] = []
+
+    def connect() -> None:
+        with suppress(OSError), socket.create_connection((host, port), FIRST_ANSWER):
+            taken.append(True)
+
+    asking = Thread(target=connect, daemon=True)  # as no timeout of a socket holds for the name server
+    asking.start()
+    asking.join(FIRST_ANSWER)
+    return bool(taken)
 
 
 def _earlier_id(run_dir: Path) -> str | None:
@@ -112,7 +135,18 @@ def _open(logger: WandbLogger) -> None:
         _ = logger.experiment
 
 
-def close(loggers: Iterable[Logger], failed: bool) -> None:
+@contextmanager
+def closed_at_the_end(loggers: list[Logger]) -> Iterator[None]:
+    """Close the loggers however it ends, and tell them how."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        _close(loggers, failed)
+
+
+def _close(loggers: list[Logger], failed: bool) -> None:
     """End every logger's run, so that the next job of a sweep starts its own, and a failed one says so."""
     for logger in loggers:
         logger.finalize("failed" if failed else "success")

@@ -3,18 +3,18 @@
 import hashlib
 import io
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from headstart.backbone import Backbone
+from headstart.backbone import Backbone, Preprocessing
 from headstart.errors import UserError
-from headstart.loading import WORKS_OFFLINE, isolated
-from headstart.pooling import Pooled, check_pooling, width
-from headstart.token_maps import see_timm
-from headstart.weights_file import load_weights_file, weights_path
+from headstart.pooling import Pooled, check_pooling, count_features, read_timm
+from headstart.specs import to_spec
+from headstart.weights import WORKS_OFFLINE, isolated, load_weights_file, weights_path
 
 from .timm import timm_preprocessing
 
@@ -46,9 +46,7 @@ def efficientnet_lite(
             f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; timm downloads the larger "
             "ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
         )
-    file = weights_path(weights)
-    if weights not in ("bundled", None) and not file:
-        raise UserError(f"the weights of efficientnet_lite are 'bundled', a file or null (random), not {weights!r}")
+    file = weights_path(weights, "bundled")
     check_pooling(pooling)
     with isolated(seed):
         network: Any = timm.create_model(f"tf_efficientnet_lite{variant}", num_classes=0)
@@ -58,22 +56,23 @@ def efficientnet_lite(
         # The files name their entries otherwise than timm, but have them in the same order, classifier last.
         *values, _weight, _bias = _read_weights(variant)
         network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
-    config = timm.models.get_pretrained_cfg(f"tf_efficientnet_lite{variant}")
-    assert config
-    # These weights want (pixel - 127) / 128; timm's own are another conversion, for 127.5.
-    preprocessing = replace(timm_preprocessing(config), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    preprocessing = _preprocessing(variant)
     num_features = network.head_hidden_size
     if pooling:
-        network = Pooled(network, see_timm, pooling)
-        num_features = width(network, preprocessing.crop)
-    spec = {
-        "_target_": "project.backbones.bundled.efficientnet_lite",
-        "variant": variant,
-        "weights": str(file) if file else weights,
-        "pooling": pooling,
-        "seed": seed,
-    }
+        network = Pooled(network, read_timm, pooling)
+        num_features = count_features(network, preprocessing.crop)
+    weights = str(file) if file else weights
+    spec = to_spec(partial(efficientnet_lite, variant=variant, weights=weights, pooling=pooling, seed=seed))
     return Backbone(network.eval(), num_features, preprocessing, spec)
+
+
+def _preprocessing(variant: int) -> Preprocessing:
+    """As timm's own weights want it, but for (pixel - 127) / 128: those are another conversion, for 127.5."""
+    import timm
+
+    config = timm.models.get_pretrained_cfg(f"tf_efficientnet_lite{variant}")
+    assert config
+    return replace(timm_preprocessing(config), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
 def _read_weights(variant: int) -> list[torch.Tensor]:

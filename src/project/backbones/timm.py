@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from functools import partial
 from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.backbone import Backbone, Preprocessing
-from headstart.errors import UserError
-from headstart.loading import isolated
-from headstart.pooling import Pooled, check_pooling, width
-from headstart.token_maps import see_timm
-from headstart.weights_file import load_weights_file, weights_path
-
-from .timm_weights import full_name, load_pretrained
+from headstart.errors import UserError, did_you_mean
+from headstart.pooling import Pooled, check_pooling, count_features, read_timm
+from headstart.specs import to_spec
+from headstart.weights import (
+    WORKS_OFFLINE,
+    check_hub_reachable,
+    download_path,
+    hub_cached,
+    isolated,
+    load_weights_file,
+    reason,
+    weights_dir,
+    weights_path,
+)
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
+
+HUB_FILE = "model.safetensors"
 
 
 def from_timm(
@@ -37,9 +46,7 @@ def from_timm(
         UserError: for an unknown name, a network or a preprocessing of an unusual kind, weights that
             cannot be downloaded, are damaged or don't fit, and a pooling that the network can't have.
     """
-    file = weights_path(weights)
-    if weights not in ("pretrained", None) and not file:
-        raise UserError(f"the weights of timm's models are 'pretrained', a file or null (random), not {weights!r}")
+    file = weights_path(weights, "pretrained")
     check_pooling(pooling)
     config = _find(name, pretrained=weights == "pretrained")
     preprocessing = timm_preprocessing(config, image_size)
@@ -47,33 +54,14 @@ def from_timm(
     options: dict[str, Any] = {"img_size": image_size} if image_size and config.fixed_input_size else {}
     with isolated(seed):
         network = _build(config, options, pretrained=weights == "pretrained", file=file)
-    features = network.head_hidden_size
+    num_features = network.head_hidden_size
     if pooling:
-        network = Pooled(network, see_timm, pooling)
-        features = width(network, preprocessing.crop)
-    spec = {
-        "_target_": "project.backbones.timm.from_timm",
-        "name": full_name(config),  # with its tag, since a later timm may change which one is the default
-        "weights": str(file) if file else weights,
-        "image_size": image_size,
-        "pooling": pooling,
-        "seed": seed,
-    }
-    return Backbone(network, features, preprocessing, spec)
-
-
-def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None) -> Any:
-    import timm
-
-    name = full_name(config)
-    network: Any = load_pretrained(config, options) if pretrained else timm.create_model(name, **options)
-    if not hasattr(network, "reset_classifier"):  # the image encoders of a few language models
-        raise UserError(f"{name} does not turn an image into one vector of features; choose another model")
-    whole = set(network.state_dict())
-    network.reset_classifier(0)
-    if file:
-        load_weights_file(network, file, {name.rpartition(".")[0] for name in whole.difference(network.state_dict())})
-    return network.eval()
+        network = Pooled(network, read_timm, pooling)
+        num_features = count_features(network, preprocessing.crop)
+    name, weights = _full_name(config), str(file) if file else weights  # a later timm may have another default tag
+    arguments = {"name": name, "weights": weights, "image_size": image_size, "pooling": pooling, "seed": seed}
+    spec = to_spec(partial(from_timm, **arguments))
+    return Backbone(network, num_features, preprocessing, spec)
 
 
 def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> Preprocessing:
@@ -89,8 +77,8 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
     _, height, width = data["input_size"]
     if data["crop_mode"] not in ("center", "squash") or height != width:
         raise UserError(
-            f"{full_name(config)} wants images of {height} x {width} pixels and crop mode "
-            f"{data['crop_mode']!r}; only square ones with 'center' or 'squash' are supported: choose another"
+            f"{_full_name(config)} wants images of {height} x {width} pixels and crop mode "
+            f"{data['crop_mode']!r}; only square ones with 'center' or 'squash' are supported: choose another model"
         )
     resize = floor(height / data["crop_pct"])
     return Preprocessing(
@@ -105,14 +93,60 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
 def _find(name: str, pretrained: bool) -> PretrainedCfg:
     import timm
 
-    known = {
-        *timm.list_models(pretrained=pretrained, include_tags=False),
-        *timm.list_models(pretrained=pretrained, include_tags=True),
-    }
+    known = [name for tags in (False, True) for name in timm.list_models(pretrained=pretrained, include_tags=tags)]
     if name not in known:
-        similar = ", ".join(get_close_matches(name, known))
-        advice = f"did you mean one of: {similar}?" if similar else "timm.list_models() returns all names"
-        raise UserError(f"timm has no {'pretrained ' if pretrained else ''}model {name!r}; {advice}")
+        kind = "pretrained model" if pretrained else "model"
+        raise UserError(f"timm has no {kind} {name!r}; {did_you_mean(name, known)}timm.list_models() returns all names")
     config = timm.models.get_pretrained_cfg(name)
     assert config
     return config
+
+
+def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None) -> Any:
+    import timm
+
+    name = _full_name(config)
+    network: Any = _load_pretrained(config, options) if pretrained else timm.create_model(name, **options)
+    if not hasattr(network, "reset_classifier"):  # the image encoders of a few language models
+        raise UserError(f"{name} does not turn an image into one vector of features; choose another model")
+    whole = set(network.state_dict())
+    network.reset_classifier(0)
+    if file:
+        load_weights_file(network, file, {name.rpartition(".")[0] for name in whole.difference(network.state_dict())})
+    return network.eval()
+
+
+def _load_pretrained(config: PretrainedCfg, options: dict[str, Any]) -> Any:
+    """timm's model with its weights, from a file put by hand, the Hub's cache or a download, and its classifier.
+
+    The classifier is wanted, even though it is dropped next: only with as many classes as the weights have
+    does timm check that a file is complete. Else what is missing in it would silently stay random.
+    """
+    import timm
+    from huggingface_hub import hf_hub_url
+    from safetensors import SafetensorError
+
+    name, hub_id = _full_name(config), config.hf_hub_id
+    url = hf_hub_url(hub_id, HUB_FILE) if hub_id else str(config.url)
+    by_hand = weights_dir() / f"{name}.safetensors" if hub_id else download_path(url)
+    file = by_hand if by_hand.exists() else hub_id and hub_cached(hub_id, HUB_FILE)
+    try:
+        if hub_id and not file:
+            check_hub_reachable(hub_id, HUB_FILE)
+        overlay = {"file": str(file)} if file else None
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if file:
+            file = file.resolve()  # in the Hub's cache a link, and to delete that alone would change nothing
+            advice = f"{file} does not hold the weights of {name}; delete it to get it again"
+        else:
+            advice = (
+                f"the weights of {name} cannot be downloaded; get {url} and save it as {by_hand}, "
+                f"or choose another backbone: {WORKS_OFFLINE}"
+            )
+        raise UserError(f"{advice} ({reason(error)})") from error
+
+
+def _full_name(config: PretrainedCfg) -> str:
+    """A model's name with the tag of its weights, such as "resnet50.a1_in1k"."""
+    return f"{config.architecture}.{config.tag}" if config.tag else str(config.architecture)

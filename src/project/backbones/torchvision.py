@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from functools import partial
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from headstart.backbone import Backbone, Preprocessing
-from headstart.errors import UserError
-from headstart.loading import WORKS_OFFLINE, file_of, isolated, reason
-from headstart.pooling import MapPooling, Pooled, check_pooling, width
-from headstart.token_maps import see_torchvision_vit
-from headstart.weights_file import load_weights_file, weights_path
+from headstart.errors import UserError, did_you_mean
+from headstart.pooling import MapPooling, Pooled, check_pooling, count_features, read_torchvision_vit
+from headstart.specs import to_spec
+from headstart.weights import WORKS_OFFLINE, download_path, isolated, load_weights_file, reason, weights_path
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
@@ -34,8 +33,8 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
 
     names = models.list_models(module=models)
     if name not in names:
-        similar = get_close_matches(name, names) or names
-        raise UserError(f"torchvision has no model {name!r}; did you mean one of: {', '.join(similar)}?")
+        hint = f"{did_you_mean(name, names)}torchvision.models.list_models() returns all names"
+        raise UserError(f"torchvision has no model {name!r}; {hint}")
     check_pooling(pooling)
     file = weights_path(weights)
     named = None if file else weights
@@ -48,13 +47,8 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
         load_weights_file(network, file, [classifier])
     if pooling:
         network, num_features = _pooled(network.eval(), pooling, _preprocessing(chosen).crop)
-    spec = {
-        "_target_": "project.backbones.torchvision.from_torchvision",
-        "name": name,
-        "weights": str(file) if file else chosen.name if weights else None,  # not "DEFAULT", which may change
-        "pooling": pooling,
-        "seed": seed,
-    }
+    weights = str(file) if file else weights and chosen.name  # not "DEFAULT", which may change
+    spec = to_spec(partial(from_torchvision, name=name, weights=weights, pooling=pooling, seed=seed))
     return Backbone(network.eval(), num_features, _preprocessing(chosen), spec)
 
 
@@ -83,12 +77,12 @@ def _options(name: str, default: WeightsEnum) -> dict[str, Any]:
 def _load(name: str, weights: WeightsEnum) -> nn.Module:
     from torchvision.models import get_model
 
-    file = file_of(weights.url)
+    file = download_path(weights.url)
     try:
         return get_model(name, weights=weights)
     except (OSError, RuntimeError, UnpicklingError, EOFError, TypeError) as error:
         if file.exists():
-            advice = f"{file} does not hold the weights of {name}; delete it, and it will be downloaded again"
+            advice = f"{file} does not hold the weights of {name}; delete it to download it again"
         else:
             advice = (
                 f"{file.name} cannot be downloaded; get {weights.url} and put it into {file.parent}, "
@@ -114,17 +108,15 @@ def _drop_classifier(network: nn.Module) -> tuple[str, int]:
 
 
 def _pooled(network: Any, pooling: str, side: int) -> tuple[nn.Module, int]:
-    """The network with another pooling: a transformer as a whole, a convolutional network in its own place for it."""
+    """The network with another pooling, and its number of features; in a CNN its own pooling layer is replaced."""
+    layer = getattr(network, "avgpool", None)
     if hasattr(network, "class_token"):
-        network = Pooled(network, see_torchvision_vit, pooling)
-    elif isinstance(getattr(network, "avgpool", None), nn.AdaptiveAvgPool2d) and network.avgpool.output_size in (
-        1,
-        (1, 1),
-    ):
+        network = Pooled(network, read_torchvision_vit, pooling)
+    elif isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size in (1, (1, 1)):
         network.avgpool = MapPooling(pooling)
     else:
-        raise UserError(f"backbone.pooling: torchvision's {type(network).__name__} has a way of its own; try timm's")
-    return network, width(network, side)
+        raise UserError(f"backbone.pooling: torchvision's {type(network).__name__} pools in its own way; try timm's")
+    return network, count_features(network, side)
 
 
 def _preprocessing(weights: WeightsEnum) -> Preprocessing:

@@ -2,6 +2,8 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from headstart.tracking.history import epoch_metrics
+
 SHOWN = ("train/loss", "val/loss", "val/accuracy")
 
 
@@ -10,6 +12,6 @@ class EpochLine(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print it through the progress bar, which would be torn by a plain print."""
-        metrics = trainer.callback_metrics
-        values = "  ".join(f"{name} {float(metrics[name]):.4f}" for name in SHOWN if name in metrics)
+        metrics = epoch_metrics(trainer)
+        values = "  ".join(f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics)
         pl_module.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {values}")

@@ -1,50 +1,46 @@
-"""From a folder of class folders to the rows of the table."""
+"""Images in class folders: `root/[train|val|test/]class/**`."""
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from headstart.errors import UserError
-from headstart.images.class_order import in_order
+from headstart.images.decoding import ENDINGS
 from headstart.images.splits import Splitting
-from headstart.images.table import SPLIT_NAMES, ImageTable, Row, image_table
+from headstart.images.table import SPLIT_NAMES, ImageTable, Row, image_table, sorted_classes
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+from .datamodule import ImageData
 
 
-def find_images(
-    root: str | Path,
-    val_fraction: float = 0.1,
-    test_fraction: float = 0.2,
-    seed: int = 0,
-    folds: int | None = None,
-    fold: int | None = None,
-    group: str | None = None,
-) -> ImageTable:
-    """Find the images of `root/[train|val|test/]class/**` and split them where the folders don't.
+def folder(root: str | Path, **options: Any) -> ImageData:
+    """Images in class folders below `root`, with or without `train`, `val` and `test` above them."""
+    return ImageData(partial(find_images, root), **options)
+
+
+def find_images(root: str | Path, splitting: Splitting | None = None) -> ImageTable:
+    """Find the images below `root` and split them where the folders don't.
 
     Split folders (`train`, `val`/`valid`/`validation`, `test`) are used as they are. A split that has no
-    folder is cut from the training images: seeded, and stratified by class. The arguments are those of `Splitting`.
+    folder is cut from the training images: seeded, and stratified by class.
 
     Raises:
         UserError: there is no such folder, one below it can't be read, no image, only one class, a class that has
             too few images, or a class that only the validation or test images know.
     """
-    splitting = Splitting(val_fraction, test_fraction, seed, folds, fold, group)
     root = Path(root).expanduser()
     if not root.is_dir():
         raise UserError(f"there is no folder {root} (data.root)")
     split_dirs = _split_dirs(root) or {"train": root}
-    found = {split: _rows(folder, split) for split, folder in split_dirs.items()}
+    found = {split: _rows(path, split) for split, path in split_dirs.items()}
     rows = [row for some, _ in found.values() for row in some]
     if not rows:
-        raise UserError(
-            f"no images in {root}: one folder per class is expected, with files ending in {' '.join(sorted(ENDINGS))}"
-        )
+        endings = " ".join(sorted(ENDINGS))
+        raise UserError(f"no images in {root}: one folder per class is expected, with files ending in {endings}")
     # A folder without images is a split all the same: nothing is cut for it.
-    splitting = replace(splitting, **{f"{split}_fraction": 0.0 for split in found if split != "train"})
-    classes = in_order(path.name for path in _folders(split_dirs["train"]))
+    splitting = replace(splitting or Splitting(), **{f"{split}_fraction": 0.0 for split in found if split != "train"})
+    classes = sorted_classes(path.name for path in _folders(split_dirs["train"]))
     return image_table(rows, splitting, str(root), sum(ignored for _, ignored in found.values()), classes)
 
 
@@ -61,13 +57,13 @@ def _split_dirs(root: Path) -> dict[str, Path]:
     return dirs if "train" in dirs and (len(dirs) > 1 or len(folders) == 1) else {}
 
 
-def _rows(folder: Path, split: str) -> tuple[list[Row], int]:
-    """The images in the class folders below `folder`, in order, and the number of other files."""
+def _rows(root: Path, split: str) -> tuple[list[Row], int]:
+    """The images in the class folders below `root`, in order, and the number of other files."""
     rows: list[Row] = []
     ignored = 0
-    for directory, names, files in os.walk(folder, onerror=_refuse, followlinks=True):
+    for directory, names, files in os.walk(root, onerror=_refuse, followlinks=True):
         names[:] = sorted(name for name in names if not _hidden(name))
-        parts = Path(directory).relative_to(folder).parts
+        parts = Path(directory).relative_to(root).parts
         for file in sorted(files):
             if parts and not _hidden(file) and os.path.splitext(file)[1].lower() in ENDINGS:  # noqa: PTH122 (ten times as fast)
                 rows.append(Row(f"{directory}{os.sep}{file}", parts[0], split))
@@ -84,10 +80,10 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _refuse(error: OSError) -> NoReturn:
-    """Without this, `os.walk` would leave out a folder that it may not enter, and say nothing."""
+    """Raise a UserError for a folder that can't be read, which `os.walk` would leave out and say nothing."""
     raise UserError(f"{error.filename} can't be read ({error.strerror}): change its permissions, or move it") from error
 
 
 def _hidden(name: str) -> bool:
-    """Files that systems leave behind: `.DS_Store`, `._photo.jpg`, `.ipynb_checkpoints`, `__MACOSX`."""
+    """Whether it is one of the files that systems leave behind: `.DS_Store`, `._photo.jpg`, `__MACOSX`."""
     return name.startswith(".") or name == "__MACOSX"

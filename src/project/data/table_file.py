@@ -1,15 +1,34 @@
-"""From a CSV, TSV or Parquet file with a path and a label in every row to a table of images."""
+"""Images that a CSV, TSV or Parquet file names, a path and a label in every row; or that other rows name."""
 
+import csv
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from inspect import signature
+from itertools import chain
 from pathlib import Path
+from typing import Any, TextIO
 
 from headstart.errors import UserError, did_you_mean
-from headstart.images.table import SPLIT_NAMES, Row
+from headstart.images.table import SPLIT_NAMES, Row, image_table
 
-from .records import read_records
+from .datamodule import ImageData
 
 SPLIT = "split"  # the one column that need not be there
+TABS, PARQUET = (".tsv", ".tab"), (".parquet", ".pq")
+ENDINGS = (".csv", *TABS, *PARQUET)
+
+Columns = Mapping[str, str | None]  # the names of the columns, by the config's keys for them
+Record = Mapping[str, str]  # the values of a row, by column
+
+
+def from_rows(read: Callable[..., list[Row]], where: str, **options: Any) -> ImageData:
+    """Images whose rows `read` returns; it gets those `options` that it takes, and ImageData the others.
+
+    Messages call the source `where`.
+    """
+    known = {name: options.pop(name) for name in signature(read).parameters if name in options}
+    return ImageData(lambda splitting: image_table(read(**known), splitting, where), **options)
 
 
 def read_labels(
@@ -25,41 +44,35 @@ def read_labels(
     column `split` need not be there. An image that is named twice in the same way counts once.
 
     Raises:
-        UserError: a file that can't be read, a column that isn't there, an empty path or label, an unknown split, a
+        UserError: a file that can't be read, a column that isn't there, an empty path or label, an unknown split, an
             image that is named twice in different ways, or images that don't exist.
     """
     path = Path(path).expanduser()
-    wanted = {
+    columns = {
         "path_column": path_column,
         "label_column": label_column,
         "split_column": split_column,
         "group_column": group_column,
     }
-    folder = str(path.parent)
     found: dict[str, tuple[int, Row]] = {}
-    for number, (name, label, split, group) in read_records(path, lambda names: _places(path, names, wanted)):
-        for value, column in ((name, path_column), (label, label_column)):
-            if not value:
-                raise UserError(f"row {number} of {path} has no {column}: fill it in, or remove the row")
-        if split and split.lower() not in SPLIT_NAMES:
-            raise UserError(f"row {number} of {path}: {split!r} is no split; there are {', '.join(SPLIT_NAMES)}")
-        file = os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 (pathlib takes five times as long)
-        row = Row(file, label, SPLIT_NAMES[split.lower()] if split else None, group or None)
-        first, other = found.setdefault(file, (number, row))
+    for number, record in _records(path, columns):
+        row = _row(path, number, record, columns)
+        first, other = found.setdefault(row.path, (number, row))
         if other != row:
-            raise UserError(f"rows {first} and {number} of {path} say different things of {name}: keep one of them")
+            raise UserError(f"rows {first} and {number} of {path} differ about {record[path_column]}: keep one of them")
     _refuse_missing(path, found)
     return [row for _, row in found.values()]
 
 
-def _places(path: Path, names: Sequence[str], wanted: dict[str, str | None]) -> list[int | None]:
-    """Where the wanted columns are among those that there are."""
-    for key, column in wanted.items():
-        if column not in names and column is not None and (key, column) != ("split_column", SPLIT):
-            there = ", ".join(names) or "none"
-            hint = did_you_mean(column, names)
-            raise UserError(f"{path} has no column {column} (data.{key}); {hint}there are: {there}")
-    return [names.index(column) if column in names else None for column in wanted.values()]
+def _row(path: Path, number: int, record: Record, columns: Columns) -> Row:
+    name, label, split, group = (record.get(column or "", "") for column in columns.values())
+    for value, column in ((name, columns["path_column"]), (label, columns["label_column"])):
+        if not value:
+            raise UserError(f"row {number} of {path} has no {column}: fill it in, or remove the row")
+    if split and split.lower() not in SPLIT_NAMES:
+        raise UserError(f"row {number} of {path}: {split!r} is no split; there are {', '.join(SPLIT_NAMES)}")
+    file = os.path.normpath(os.path.join(path.parent, name))  # noqa: PTH118 (pathlib takes five times as long)
+    return Row(file, label, SPLIT_NAMES[split.lower()] if split else None, group or None)
 
 
 def _refuse_missing(path: Path, found: dict[str, tuple[int, Row]]) -> None:
@@ -68,3 +81,73 @@ def _refuse_missing(path: Path, found: dict[str, tuple[int, Row]]) -> None:
         (number, file), more = missing[0], len(missing) - 1
         others = f", and {more:,} more of {len(found):,} files are missing" if more else ""
         raise UserError(f"there is no file {file} (row {number} of {path}){others}: paths start from {path.parent}")
+
+
+def _records(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
+    """Every row's number, as a spreadsheet shows it, and its values as text; an empty one is ""."""
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise UserError(f"{path} must be CSV, TSV or Parquet: its name has to end in {', '.join(ENDINGS)}")
+    if not path.is_file():
+        raise UserError(f"there is no file {path} (data.path)")
+    return _read_parquet(path, columns) if ending in PARQUET else _read_text(path, columns)
+
+
+def _read_text(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # Excel's CSV begins with a byte order mark
+            reader = csv.reader(file, delimiter=_delimiter(file, path))
+            names = [name.strip() for name in next(reader, [])]
+            _check_columns(path, names, columns)
+            for number, fields in enumerate(reader, start=2):
+                if len(fields) == len(names):
+                    yield number, dict(zip(names, map(str.strip, fields), strict=True))
+                elif fields:
+                    raise UserError(
+                        f"row {number} of {path} has {len(fields)} fields, and there are {len(names)} columns: "
+                        "a field with a comma in it needs quotes around it"
+                    )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} can't be read as text in UTF-8 ({error})") from error
+
+
+def _delimiter(file: TextIO, path: Path) -> str:
+    """Tabs, commas, or the semicolons of spreadsheets in countries that write 1,5."""
+    header = file.readline()
+    file.seek(0)
+    if path.suffix.lower() in TABS:
+        return "\t"
+    return ";" if ";" in header and "," not in header else ","
+
+
+def _read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise UserError(f"{path} needs pyarrow: pip install -e .[parquet]") from error
+    try:
+        with ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_columns(path, names, columns)
+            wanted = [name for name in names if name in columns.values()]
+            batches = (batch.to_pylist() for batch in file.iter_batches(columns=wanted))
+            for number, record in enumerate(chain.from_iterable(batches), start=2):  # as if below a header
+                yield number, {name: _text(value) for name, value in record.items()}
+    except (OSError, ArrowException) as error:
+        raise UserError(f"{path} can't be read as Parquet ({error})") from error
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # whole numbers beside an empty field have become floats on their way through pandas
+    return str(value).strip()
+
+
+def _check_columns(path: Path, names: Sequence[str], columns: Columns) -> None:
+    for key, column in columns.items():
+        if column is not None and column not in names and (key, column) != ("split_column", SPLIT):
+            hint, there = did_you_mean(column, names), ", ".join(names) or "none"
+            raise UserError(f"{path} has no column {column} (data.{key}); {hint}there are: {there}")

@@ -1,40 +1,53 @@
 """The LightningModule: a frozen backbone, a trainable head, and what is measured."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import AdamW, Optimizer
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
 
-from headstart.backbone import Backbone
-from headstart.forward import compute_features, normalise
+from headstart.backbone import Backbone, compute_features, normalise
 from headstart.freezing import Freezing
-from headstart.resume.checkpoints import describe_model, drop_backbone, read_checkpoint, rebuild, restore_backbone
+from headstart.resume.checkpoints import describe_model, drop_backbone, load_model, restore_backbone
 
-from .measured import Batch, Measured
+from .. import BACKBONES, TRUSTED
 from .optimizer import optimize
 from .strategy import Strategy
 
+Batch = tuple[Tensor, Tensor]
 
-class Classifier(Measured):
+
+def metrics(num_classes: int) -> MetricCollection:
+    """What is measured beside the loss: `accuracy` over images, `balanced_accuracy` and `f1` as means over classes."""
+    return MetricCollection(
+        {
+            "accuracy": MulticlassAccuracy(num_classes, average="micro"),
+            "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro"),
+            "f1": MulticlassF1Score(num_classes, average="macro"),
+        }
+    )
+
+
+class Classifier(LightningModule):
     """Logits for uint8 images, from a head that is trained on the features of a frozen backbone.
 
-    Frozen is four things: no gradients, eval mode that survives every `.train()`, no autograd graph, and an
-    optimizer that holds nothing but the head. A `strategy` (or its values, as a checkpoint has them) trains some of the
-    backbone, too; the rest stays frozen. A batch holds images, or their features from an earlier pass. Three
-    arguments are functions: `head(num_features, num_classes)`, `optimizer(parameters, lr=, weight_decay=)` and
-    `scheduler(optimizer)`, see `optimize`. `class_weights` are those of the training loss, in label order.
+    Frozen is four things: no gradients, eval mode that survives every `.train()`, no autograd graph, and an optimizer
+    that holds nothing but the head. A `strategy` (or its values) trains some of the backbone, too. A batch holds images
+    [batch, 3, height, width], or their features. `head(num_features, num_classes)`, `optimizer(parameters, lr=,
+    weight_decay=)` and `scheduler(optimizer)` are functions. `class_weights` of the loss are in label order.
     """
 
     mean: Tensor
     std: Tensor
     class_weights: Tensor | None
-    full_batch = False  # of features in one batch, rather than in batches of data.batch_size
+    full_batch = False  # whether features come in one batch, rather than in batches of features.batch_size
 
     def __init__(
         self,
@@ -50,30 +63,26 @@ class Classifier(Measured):
         strategy: Strategy | dict[str, Any] | None = None,
         class_weights: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(len(classes))
-        self.classes = tuple(classes)
+        super().__init__()
+        self.classes, self.monitor = tuple(classes), monitor
+        self.pretrained, self.preprocessing = backbone, backbone.preprocessing
         self.lr, self.weight_decay, self.label_smoothing = lr, weight_decay, label_smoothing
-        self.optimizer, self.scheduler, self.monitor = optimizer, scheduler, monitor
-        self.preprocessing = backbone.preprocessing
-        self.spec, self.digest = backbone.spec, backbone.digest
+        self.optimizer, self.scheduler = optimizer, scheduler
         self.mix: Callable[[Tensor, Tensor], Batch] | None = None  # training images with each other, and their labels
         self.strategy = Strategy(**strategy) if isinstance(strategy, dict) else strategy
         self.freezing = Freezing(backbone.network, self.strategy)
         self.backbone = self.freezing.network.to(memory_format=torch.channels_last)
         self.head = head(backbone.num_features, len(self.classes))
         weights = torch.tensor(class_weights) if class_weights else None
+        for name, value in zip(("mean", "std"), self.preprocessing.mean_and_std(), strict=True):
+            self.register_buffer(name, value, persistent=False)
         self.register_buffer("class_weights", weights, persistent=False)
-        self._register()
+        self.val_metrics, self.test_metrics = (metrics(len(classes)).clone(f"{split}/") for split in ("val", "test"))
+        self.confusion_matrix = MulticlassConfusionMatrix(len(self.classes))
         parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
-        values: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing}
-        values |= {"monitor": monitor, "class_weights": class_weights}
-        values["strategy"] = asdict(self.strategy) if self.strategy else None
+        values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
+        values |= {"class_weights": class_weights, "strategy": self.strategy.values() if self.strategy else None}
         self.save_hyperparameters(describe_model(backbone, self.classes, parts, values), logger=False)
-
-    def _register(self) -> None:
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(self.preprocessing, name)).view(1, 3, 1, 1) * 255
-            self.register_buffer(name, values, persistent=False)
 
     def train(self, mode: bool = True) -> Self:
         """Switch the head to training or evaluation; what is frozen stays in eval mode, whoever asks."""
@@ -85,14 +94,13 @@ class Classifier(Measured):
         return self
 
     def on_train_start(self) -> None:
-        """Freeze and unfreeze what the epoch wants, maybe in its middle, where a run goes on."""
-        # Counting the schedule's steps, Lightning began to load before it read the checkpoint.
+        """Begin an epoch, maybe in its middle: Lightning began to load before it read the checkpoint."""
         if self.trainer.ckpt_path:
             iter(self.trainer.fit_loop._data_fetcher)  # pyright: ignore[reportArgumentType, reportCallIssue]
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
-        """The same at every epoch's begin."""
+        """Freeze and unfreeze what the epoch wants."""
         self.freezing.begin(self.current_epoch)
         self.train()
 
@@ -118,15 +126,33 @@ class Classifier(Measured):
 
     def _training_loss(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
         loss = F.cross_entropy(logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing)
-        if labels.ndim == 2:  # shares of mixed images: to name the class with the largest is a hit
-            labels = labels.argmax(dim=1)
+        labels = labels.argmax(dim=1) if labels.ndim == 2 else labels  # of mixed images: the likelier class
         return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "images": len(labels)}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure one batch of validation images."""
+        self._measure(batch, "val", self.val_metrics)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure one batch of test images."""
+        self.confusion_matrix.update(self._measure(batch, "test", self.test_metrics), batch[1])
+
+    def on_test_start(self) -> None:
+        """Forget what an earlier test counted: Lightning resets only the metrics that it logs."""
+        self.confusion_matrix.reset()
+
+    def _measure(self, batch: Batch, split: str, measured: MetricCollection) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        measured.update(logits, labels)
+        self.log(f"{split}/loss", F.cross_entropy(logits, labels), batch_size=len(labels), sync_dist=True)
+        self.log_dict(measured)
+        return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Give what is trained to the optimizer, and nothing else; raises UserError for values that it can't use."""
         groups = self.freezing.parameter_groups(self.head, self.lr, self.weight_decay)
-        parts = (self.optimizer, self.scheduler, self.lr, self.weight_decay, self.monitor)
-        return optimize(groups, *parts, lambda: self.trainer.estimated_stepping_batches)
+        return optimize(self, groups, lambda: self.trainer.estimated_stepping_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen."""
@@ -134,13 +160,9 @@ class Classifier(Measured):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take what is frozen from here; raises UserError when the checkpoint means other weights."""
-        restore_backbone(checkpoint, self.backbone, self.digest)
+        restore_backbone(checkpoint, self.backbone, self.pretrained.digest)
 
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: str | Path) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Rebuild a trained classifier, in eval mode on the CPU; raises UserError for a file that is none."""
-        checkpoint = read_checkpoint(checkpoint_path)
-        model = rebuild(cls, checkpoint)
-        model.on_load_checkpoint(checkpoint)
-        model.load_state_dict(checkpoint["state_dict"])
-        return model.eval()
+        return load_model(cls, checkpoint_path, BACKBONES, TRUSTED)

@@ -120,9 +120,7 @@ def solve(
     linear = last_layer(head)
     for layer in list(head)[:-1] if isinstance(head, nn.Sequential) else []:
         features = layer(features)
-    mean = features.mean(dim=0)
-    squares = [(rows - mean).square().sum() for rows in features.split(256)]  # few at once: they stay in the cache
-    scale = (torch.stack(squares).sum() / features.numel()).sqrt().clamp_min(1e-6)
+    mean, scale = _mean_and_scale(features)
     weight, bias = linear.weight, linear.bias
     bias += weight @ mean
     weight *= scale
@@ -144,3 +142,10 @@ def solve(
     weight /= scale
     bias -= weight @ mean
     return solved
+
+
+def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean of each feature, and one standard deviation for all."""
+    mean = features.mean(dim=0)
+    squares = [(rows - mean).square().sum() for rows in features.split(256)]  # few at once: they stay in the cache
+    return mean, (torch.stack(squares).sum() / features.numel()).sqrt().clamp_min(1e-6)

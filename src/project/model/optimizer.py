@@ -1,46 +1,55 @@
-"""Optimizer and scheduler as Lightning wants them."""
+"""Optimizer and learning rate schedule, as Lightning wants them."""
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from headstart.errors import UserError
 
 
-def optimize(
-    groups: list[dict[str, Any]],
-    optimizer: Callable[..., Optimizer],
-    scheduler: Callable[..., Any] | None,
-    lr: float,
-    weight_decay: float,
-    monitor: str,
-    total_steps: Callable[[], float],
-) -> OptimizerLRScheduler:
-    """Give the parameter groups to the optimizer, and the optimizer to the scheduler.
+def optimize(model: Any, groups: list[dict[str, Any]], total_steps: Callable[[], float]) -> OptimizerLRScheduler:
+    """Give the parameter groups to the model's optimizer, and that to its scheduler: see `conf/solver/adamw.yaml`.
 
     A scheduler that takes `total_steps` (torch's OneCycleLR, our warmup_cosine) is stepped after every step, any other
-    after every epoch, where one that reacts to a metric looks at `monitor`.
-
-    Raises:
-        UserError: the optimizer can't use these values.
+    after every epoch, where one that reacts to a metric looks at `monitor`. Raises UserError for values that the
+    optimizer can't use.
     """
+    lr, weight_decay = model.lr, model.weight_decay
     try:
-        made = optimizer(groups, lr=lr, weight_decay=weight_decay)
+        made = model.optimizer(groups, lr=lr, weight_decay=weight_decay)
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f"the optimizer can't be built with model.lr={lr} model.weight_decay={weight_decay}: {error}"
-        ) from error
-    if scheduler is None:
+        message = f"the optimizer can't be built with model.lr={lr} model.weight_decay={weight_decay}: {error}"
+        raise UserError(message) from error
+    if model.scheduler is None:
         return made
-    if "total_steps" not in inspect.signature(scheduler).parameters:
-        return {"optimizer": made, "lr_scheduler": {"scheduler": scheduler(made), "monitor": monitor}}
+    if "total_steps" not in inspect.signature(model.scheduler).parameters:
+        return {"optimizer": made, "lr_scheduler": {"scheduler": model.scheduler(made), "monitor": model.monitor}}
     steps = total_steps()
-    if steps == float("inf"):  # a search without an end
+    if steps == math.inf:  # a search without an end
         return made
-    return {
-        "optimizer": made,
-        "lr_scheduler": {"scheduler": scheduler(made, total_steps=int(steps)), "interval": "step"},
-    }
+    schedule = model.scheduler(made, total_steps=int(steps))
+    return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def warmup_cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.1) -> LambdaLR:
+    """Rise in a line for the fraction `warmup` of all steps, then fall to zero as a half cosine.
+
+    Of every group's own learning rate, so that their ratios stay. Loshchilov and Hutter 2017,
+    https://arxiv.org/abs/1608.03983; Goyal et al. 2017, https://arxiv.org/abs/1706.02677. Raises UserError for a
+    `warmup` that is no fraction.
+    """
+    if not 0 <= warmup < 1:
+        raise UserError(f"model.scheduler.warmup={warmup} must be a fraction of all steps, below 1")
+    rising = round(warmup * total_steps)
+
+    def scale(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return 0.5 * (1 + math.cos(math.pi * min((step - rising) / max(total_steps - rising, 1), 1)))
+
+    return LambdaLR(optimizer, scale)

@@ -1,82 +1,74 @@
 """What is trained when: a function of the epoch over groups of parameters that stay the same throughout a run."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import nn
 
 from headstart.errors import UserError
-from headstart.extras.lora import ADAPTER, add_adapters
+from headstart.freezing import Group
+from headstart.specs import from_spec, to_spec
 from headstart.stages import Stage, find_stages, stages_to_train
 
-TRAINED = ("all", "bias", "lora")
+TRAINED = ("all", "bias", "adapters")
 BATCHNORM = ("moving", "fixed")
-
-
-class Group(NamedTuple):
-    """Parameters of one stage of the backbone, and the modules that are in training mode while they are trained."""
-
-    depth: int  # 0 is the stage below the head
-    parameters: tuple[str, ...]
-    modules: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Strategy:
     """Which part of the backbone is trained beside the head, from which epoch on, and how fast.
 
-    `trained` is `all`, `bias` (biases and normalisations: BitFit, Ben Zaken et al. 2022,
-    https://arxiv.org/abs/2106.10199) or `lora` (adapters of `rank` beside all linear layers: Hu et al. 2022,
-    https://arxiv.org/abs/2106.09685). `freeze` leaves stages out altogether, see `stages_to_train`. A stage's learning
-    rate is `decay` times that of the stage above it, the head's is `head_scale` times that of the uppermost
-    (discriminative fine-tuning: Howard and Ruder 2018, https://arxiv.org/abs/1801.06146). With `thaw_every`, the head
-    is trained alone at first, and every so many epochs one more stage joins in, from the top (their gradual
-    unfreezing). With `head_first`, the head is trained on the frozen features before the first epoch (LP-FT: Kumar et
-    al. 2022, https://arxiv.org/abs/2202.10054). A trained BatchNorm normalises by the statistics of its batch, which
-    are `moving`, or by those it came with, which are `fixed` then: the features begin as the frozen ones.
-
-    Raises:
-        UserError: one of these values can't be.
+    Raises UserError for a value that can't be.
     """
 
+    # all; bias: biases and normalisations (BitFit, Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199); adapters.
     trained: str = "all"
-    freeze: str | int | None = None
+    freeze: str | int | None = None  # stages that are left out altogether, see `stages_to_train`
+    # A stage's learning rate is `decay` times that of the stage above it, the head's is `head_scale` times that of the
+    # uppermost; with `unfreeze_every`, the head is trained alone at first, and every so many epochs one more stage
+    # joins in, from the top (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146).
     decay: float = 1.0
     head_scale: float = 1.0
     unfreeze_every: int = 0
-    head_first: bool = False
-    batchnorm: str = "moving"
-    rank: int = 8
+    head_first: bool = False  # on frozen features (LP-FT, Kumar et al. 2022, https://arxiv.org/abs/2202.10054)
+    batchnorm: str = "moving"  # while it is trained, it normalises by its batch; fixed: by the statistics it came with
+    # adapt(network, modules) adds what is trained to some modules of the network; or its spec, as in a checkpoint.
+    adapt: Callable[[nn.Module, set[str]], None] | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         name = "model.strategy"
         for key, choices in (("trained", TRAINED), ("batchnorm", BATCHNORM)):
             if getattr(self, key) not in choices:
                 raise UserError(f"{name}.{key}={getattr(self, key)}: choose {' or '.join(choices)}")
-        if not 0 < self.decay <= 1 or not self.head_scale > 0:
-            raise UserError(
-                f"{name}.decay={self.decay} must be above 0, 1 at most; {name}.head_scale={self.head_scale} above 0"
-            )
-        if self.unfreeze_every < 0 or self.rank < 1:
-            raise UserError(
-                f"{name}.unfreeze_every={self.unfreeze_every} must be epochs, {name}.rank={self.rank} above 0"
-            )
+        if not 0 < self.decay <= 1:
+            raise UserError(f"{name}.decay={self.decay} must be above 0, and 1 at most")
+        if self.head_scale <= 0 or self.unfreeze_every < 0:
+            raise UserError(f"{name}.head_scale={self.head_scale} must be above 0, {name}.unfreeze_every at least 0")
+        if (self.trained == "adapters") != (self.adapt is not None):
+            raise UserError(f"{name}.trained={self.trained} doesn't go with {name}.adapt: strategy=lora sets both")
+        if isinstance(self.adapt, dict):
+            object.__setattr__(self, "adapt", from_spec(self.adapt, ("headstart.extras", "project")))
+
+    def values(self) -> dict[str, Any]:
+        """Plain values from which `Strategy(**values)` makes the same again."""
+        return asdict(self) | {"adapt": to_spec(self.adapt) if callable(self.adapt) else None}
 
     def groups(self, network: nn.Module) -> tuple[Group, ...]:
-        """Add adapters to `network` if that is the strategy, and return what it trains, the uppermost stage first.
+        """Add adapters to `network` if there are any, and return what is trained of it, the uppermost stage first.
 
         Raises:
-            UserError: nothing would be trained, or there are no linear layers for adapters.
+            UserError: nothing would be trained, or the network has nothing to add adapters to.
         """
-        names = {
-            stage.name
-            for stage in stages_to_train(find_stages(network), "none" if self.freeze is None else self.freeze)
-        }
-        if self.trained == "lora":
-            stages = [stage for stage in find_stages(network) if stage.name in names]
-            add_adapters(network, self.rank, {name for stage in stages for name in stage.modules})
+        freeze = "none" if self.freeze is None else self.freeze
+        names = {stage.name for stage in stages_to_train(find_stages(network), freeze)}
+        before = {id(parameter) for parameter in network.parameters()}
+        if callable(self.adapt):
+            adaptable = [stage for stage in find_stages(network) if stage.name in names]
+            self.adapt(network, {name for stage in adaptable for name in stage.modules})
+        added = {name for name, parameter in network.named_parameters() if id(parameter) not in before}
         stages = [stage for stage in reversed(find_stages(network)) if stage.name in names]
-        found = tuple(self._group(network, stage, depth) for depth, stage in enumerate(stages))
+        found = tuple(self._group(network, stage, depth, added) for depth, stage in enumerate(stages))
         if not any(group.parameters for group in found):
             raise UserError(f"backbone.freeze={self.freeze} leaves nothing to train: strategy=frozen does that")
         return found
@@ -86,18 +78,15 @@ class Strategy:
         return epoch >= self.unfreeze_every * (group.depth + 1)
 
     def lr_scale(self, group: Group) -> float:
-        """A group's learning rate, as a share of the uppermost one's."""
+        """A group's learning rate, as a multiple of the uppermost one's."""
         return self.decay**group.depth
 
-    def _group(self, network: nn.Module, stage: Stage, depth: int) -> Group:
+    def _group(self, network: nn.Module, stage: Stage, depth: int, added: set[str]) -> Group:
         modules = {name: network.get_submodule(name) for name in stage.modules}
         trained = tuple(name for name in modules if self.batchnorm == "moving" or not _is_batchnorm(modules[name]))
         if self.trained == "all":
             return Group(depth, stage.parameters, trained)
-        if self.trained == "lora":
-            names = [name for name in stage.parameters if ADAPTER in name]
-        else:
-            names = _biases_and_norms(network, stage)
+        names = [*filter(added.__contains__, stage.parameters)] if added else _biases_and_norms(network, stage)
         owners = {name.rpartition(".")[0] for name in names}
         return Group(depth, tuple(names), tuple(name for name in trained if name in owners))
 

@@ -1,4 +1,4 @@
-"""Low-rank adapters beside a transformer's linear layers; they are all that is trained."""
+"""Low-rank adapters beside a transformer's linear layers (Hu et al. 2022, https://arxiv.org/abs/2106.09685)."""
 
 import re
 
@@ -6,15 +6,15 @@ from torch import nn
 
 from ...errors import UserError
 
-ADAPTER = ".lora_"  # in the names of their parameters
 
-
-def add_adapters(network: nn.Module, rank: int, modules: set[str]) -> None:
+def add_adapters(network: nn.Module, modules: set[str], rank: int = 8) -> None:
     """Put an adapter of `rank`, scaled by one, beside each linear layer among `modules`; it adds nothing at first.
 
     Raises:
-        UserError: there are no linear layers among them, or peft is not installed.
+        UserError: there are no linear layers among them, the rank is none, or peft is not installed.
     """
+    if not isinstance(rank, int) or rank < 1:
+        raise UserError(f"model.strategy.adapt.rank={rank} must be a whole number from 1 up")
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and name in modules]
     if not layers:
         raise UserError("strategy=lora is for transformers: this backbone has no linear layers to put adapters beside")

@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 from ...errors import UserError
-from ...files import manifest
-from ...images.checks import remember
+from ...files import manifest, write_atomically
 from .tar import is_local, read_shard
 
 FILE = "classes.txt"
@@ -62,5 +61,5 @@ def _found(shards: tuple[str, ...], checked_dir: Path) -> list[str]:
     if not record.exists():
         labels = {sample.label for shard in shards for sample in read_shard(shard, with_images=False)}
         numbers = all(label.isdecimal() for label in labels)
-        remember(record, sorted(labels, key=int) if numbers else sorted(labels))
+        write_atomically(record, json.dumps(sorted(labels, key=int) if numbers else sorted(labels)))
     return json.loads(record.read_text())

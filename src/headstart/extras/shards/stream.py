@@ -1,24 +1,76 @@
-"""Images straight from the shards: which device reads what, in which order, and how batches come out even."""
+"""Images straight from the shards: decoded, in which order, on which device, and how batches come out even."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from random import Random
 from typing import NamedTuple
+from zlib import crc32
 
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from ...backbone import Preprocessing
 from ...errors import UserError
+from ...images.augmentation import Augment
+from ...images.dataset import threads
+from ...images.decoding import BrokenImageError, decode_image
 from ...images.order import Position
+from ...images.transforms import RandomView, ResizeAndCrop
 from .classes import number_of
 from .tar import Packed, ShardSplit, read_shard, webdataset
-from .unpack import Unpack
 
 REMEMBERED = 8  # batches whose names are known; Lightning fetches one ahead
 
 
-class Loaded(NamedTuple):
+class SampleDecoder:
+    """Turns a packed sample into an image uint8 [3, crop, crop]; the text of what is wrong with a broken one.
+
+    With `draw`, it is one of its looks by `augment`, which these numbers and the sample's name decide.
+
+    Raises:
+        BrokenImageError: the image is broken, and `on_error` is `raise`.
+    """
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing,
+        max_pixels: int,
+        on_error: str,
+        augment: Augment,
+        draw: Sequence[int] | None = None,
+    ) -> None:
+        self.max_pixels, self.on_error, self.draw = max_pixels, on_error, draw
+        self.plain, self.augmented = ResizeAndCrop(preprocessing), RandomView(preprocessing, augment)
+
+    def __call__(self, sample: Packed) -> Tensor | str:
+        """Do it for one sample."""
+        try:
+            image = decode_image(sample.content, sample.name, self.max_pixels)
+        except BrokenImageError as error:
+            if self.on_error == "raise":
+                raise BrokenImageError(f"{error}: replace it, or leave it out: data.on_error=skip") from error
+            return str(error)
+        if self.draw is None:
+            return self.plain(image)
+        return self.augmented(image, [*self.draw, crc32(sample.lasting_name.encode())])
+
+    def batches(self, samples: Iterable[Packed], size: int) -> Iterator[tuple[Tensor, list[Packed], list[str]]]:
+        """Images [batch, 3, crop, crop], the samples that they are from, and what is wrong with the broken ones.
+
+        In a DataLoader's worker one after the other, in the main process on all cores.
+        """
+        samples = iter(samples)
+        while chunk := list(islice(samples, size)):
+            outcomes = list((map if get_worker_info() else threads().map)(self, chunk))
+            pairs = list(zip(outcomes, chunk, strict=True))
+            images = [image for image in outcomes if isinstance(image, Tensor)]
+            kept = [sample for image, sample in pairs if isinstance(image, Tensor)]
+            broken = [problem for problem in outcomes if isinstance(problem, str)]
+            yield torch.stack(images) if images else torch.empty(0, dtype=torch.uint8), kept, broken
+
+
+class LoadedBatch(NamedTuple):
     """Images uint8 [batch, 3, crop, crop], labels int64 [batch], their names, and what is wrong with broken ones."""
 
     images: Tensor
@@ -27,7 +79,7 @@ class Loaded(NamedTuple):
     broken: list[str]
 
 
-class ShardStream(IterableDataset[Loaded]):
+class ShardStream(IterableDataset[LoadedBatch]):
     """One device's batches of a split, each of its samples once; its workers take whole shards.
 
     A device takes every `world_size`-th shard or, where there are fewer shards than devices, every `world_size`-th
@@ -37,21 +89,21 @@ class ShardStream(IterableDataset[Loaded]):
     def __init__(
         self,
         split: ShardSplit,
-        unpack: Unpack,
+        decoder: SampleDecoder,
         numbers: dict[str, int],
         batch_size: int,
         place: tuple[int, int] = (0, 1),
         order: str | None = None,
         buffer: int = 1000,
     ) -> None:
-        self.split, self.unpack, self.numbers, self.batch_size = split, unpack, numbers, batch_size
+        self.split, self.decoder, self.numbers, self.batch_size = split, decoder, numbers, batch_size
         self.rank, self.world_size = place
         self.order, self.buffer = order, buffer
 
-    def __iter__(self) -> Iterator[Loaded]:
-        for images, kept, broken in self.unpack.batches(self._samples(), self.batch_size):
+    def __iter__(self) -> Iterator[LoadedBatch]:
+        for images, kept, broken in self.decoder.batches(self._samples(), self.batch_size):
             labels = [number_of(sample.label, self.numbers, sample.name) for sample in kept]
-            yield Loaded(images, torch.tensor(labels), [sample.name for sample in kept], broken)
+            yield LoadedBatch(images, torch.tensor(labels), [sample.name for sample in kept], broken)
 
     def _samples(self) -> Iterator[Packed]:
         wds, shards = webdataset(), list(self.split.shards)
@@ -85,7 +137,7 @@ class ShardLoader:
 
     def __init__(
         self,
-        open_stream: Callable[[int], Iterable[Loaded]],
+        open_stream: Callable[[int], Iterable[LoadedBatch]],
         position: Position,
         on_broken: Callable[[list[str]], None],
         agree: Callable[..., bool] | None = None,
@@ -105,7 +157,7 @@ class ShardLoader:
             if number >= done:
                 yield batch.images, batch.labels
 
-    def _whole(self, batches: Iterable[Loaded]) -> Iterator[Loaded]:
+    def _whole(self, batches: Iterable[LoadedBatch]) -> Iterator[LoadedBatch]:
         for batch in batches:
             if batch.broken:
                 self.on_broken(batch.broken)
@@ -113,7 +165,7 @@ class ShardLoader:
                 yield batch
 
 
-def evenly(batches: Iterator[Loaded], size: int, agree: Callable[..., bool]) -> Iterator[Loaded]:
+def evenly(batches: Iterator[LoadedBatch], size: int, agree: Callable[..., bool]) -> Iterator[LoadedBatch]:
     """As many batches of `size` images for every process; raises UserError where one has none at all."""
     first = batch = next(batches, None)
     if not agree(first is not None, all=True):
@@ -124,7 +176,7 @@ def evenly(batches: Iterator[Loaded], size: int, agree: Callable[..., bool]) -> 
         batch = next(batches, None)
 
 
-def _filled(batch: Loaded, size: int) -> Loaded:
+def _filled(batch: LoadedBatch, size: int) -> LoadedBatch:
     rows = torch.arange(size) % len(batch.names)
     names = [batch.names[row] for row in rows.tolist()]
-    return Loaded(batch.images[rows], batch.labels[rows], names, batch.broken)
+    return LoadedBatch(batch.images[rows], batch.labels[rows], names, batch.broken)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
-from project.data.folder import ENDINGS
-
 from ...errors import UserError
+from ...images.decoding import ENDINGS
 
 IMAGES = frozenset(ending[1:] for ending in ENDINGS)
 LABELS = ("cls", "json")
@@ -139,7 +138,7 @@ def _label(sample: dict[str, Any], name: str) -> str:
         if isinstance(value, dict):
             value = value["label"] if "label" in value else value["cls"]
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-            raise UserError(value)
+            raise ValueError(value)
     except (KeyError, ValueError) as error:
         raise UserError(
             f"{name} has no label: a file that ends in .cls must stand beside the image and hold a number or a "

@@ -1,11 +1,13 @@
-"""Raises the learning rate at every step of a short training, and notes the loss."""
+"""The learning rate at which the loss falls fastest, from a short training in which it rises at every step."""
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
 
 LOWEST, HIGHEST, STEPS = 1e-7, 10.0, 100
 SMOOTHING = 0.98  # of the losses: a running mean
@@ -68,3 +70,15 @@ class RateSearch(Callback):
             return None
         slopes = torch.gradient(losses, spacing=(rates.log(),))[0]
         return float(f"{rates[slopes.argmin()]:.2g}")
+
+    def plot(self, path: Path) -> None:
+        """Draw the smoothed loss by learning rate, with the suggested one marked."""
+        figure = Figure(figsize=(6, 3.6), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(self.rates[: len(self.losses)], self.losses)
+        if (suggested := self.suggestion()) is not None:
+            axes.axvline(suggested, color="C1", label=f"suggested: {suggested:g}")
+            axes.legend(frameon=False)
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss of a training batch, smoothed")
+        axes.grid(alpha=0.3)
+        figure.savefig(path, dpi=100)

@@ -1,0 +1,65 @@
+"""Find a learning rate: `python scripts/find_lr.py head=mlp data=folder data.root=PATH ...` takes what train.py takes.
+
+A short training, in which the rate rises at every step, says at which one the loss falls fastest.
+"""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from headstart.check import check
+from headstart.errors import UserError, readable_errors
+from headstart.resume.command_line import composed, merge_overrides
+from project import TRUSTED
+
+SEARCH = (  # endless, with nothing kept and nothing validated
+    "callbacks=none", "logger=none", "trainer.max_epochs=-1", "trainer.enable_progress_bar=false",
+    "+trainer.limit_val_batches=0", "+trainer.num_sanity_val_steps=0",
+)  # fmt: skip
+
+
+def main(arguments: list[str]) -> None:
+    """Search, draw the curve, and print the rate."""
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if {"-h", "--help"} & set(arguments):
+        console.print(__doc__)
+        return
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    folder = Path("logs/find_lr") / time.strftime("%Y-%m-%d_%H-%M-%S")
+    with composed(merge_overrides(arguments, [*SEARCH, f"run_dir={folder}", "sweep_dir=null"]), TRUSTED) as cfg:
+        if "lr" not in cfg.model:
+            raise UserError("solver=lbfgs has no learning rate: add solver=adamw, or a head for it")
+        check(cfg)
+        lr = search(cfg, folder)
+    if lr is None:
+        raise UserError(f"the loss falls at no learning rate, see {folder / 'lr.png'}")
+    console.print(f"model.lr={lr:g}: there the loss falls fastest, see {folder / 'lr.png'}")
+
+
+def search(cfg: DictConfig, folder: Path) -> float | None:
+    """The rate at which the loss falls fastest, if any; the curve is drawn in `folder`."""
+    from headstart.extras.find_lr.search import RateSearch
+    from headstart.machine import prepare_process
+    from headstart.resume.step_seed import StepSeed
+    from project import build
+
+    prepare_process()
+    images = build.images(cfg)
+    model, callback = build.model(cfg, images), RateSearch()
+    trainer = build.trainer(cfg, [], [callback])
+    kept = [own for own in trainer.callbacks if isinstance(own, RateSearch | StepSeed)]  # pyright: ignore[reportAttributeAccessIssue]
+    trainer.callbacks = kept  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
+    model.lr = 1.0  # which the search multiplies
+    trainer.fit(model, datamodule=build.features(cfg, images, model))
+    folder.mkdir(parents=True, exist_ok=True)
+    callback.plot(folder / "lr.png")
+    return callback.suggestion()
+
+
+if __name__ == "__main__":
+    with readable_errors():
+        main(sys.argv[1:])

@@ -1,0 +1,48 @@
+"""What comes before a backbone is trained, if the strategy says so: its head, on frozen features."""
+
+import logging
+from functools import partial
+
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from omegaconf import DictConfig
+
+from headstart.fit import fit_head
+from headstart.resume.finite_loss import FiniteLoss
+from headstart.resume.signals import StopRequest
+from headstart.resume.step_seed import StepSeed
+from headstart.resume.stop_on_signal import StopOnSignal
+from headstart.tracking.history import History
+from headstart.tracking.training_means import TrainingMeans
+
+from . import build
+from .callbacks.epoch_line import EpochLine
+from .data.datamodule import ImageData
+from .model.classifier import Classifier
+from .model.logistic_regression import LogisticRegression, is_linear
+from .model.optimizer import warmup_cosine
+
+EPOCHS = 20
+
+log = logging.getLogger(__name__)
+
+
+def train_head_first(cfg: DictConfig, model: Classifier, images: ImageData, request: StopRequest) -> None:
+    """Train the model's head on the features of the backbone as it is; curve and best weights go to `head/`."""
+    log.info("first the head, on frozen features")
+    head_model, folder = like(cfg, model), f"{cfg.run_dir}/head"
+    data = build.cached_features(cfg, images, head_model)
+    guards = [StopOnSignal(request), FiniteLoss(data.files_of_batch), TrainingMeans()]
+    best = ModelCheckpoint(folder, "best", "val/loss", enable_version_counter=False)
+    own = [EarlyStopping("val/loss", patience=3), best, StepSeed(cfg.seed), History(folder), EpochLine()]
+    trainer = build.trainer_with(cfg, [*guards, *own], logger=False, max_epochs=EPOCHS)
+    fit_head(model.head, head_model, data, trainer)
+    log.info("then the backbone")
+
+
+def like(cfg: DictConfig, model: Classifier) -> Classifier:
+    """A head like the model's on the same backbone, frozen: solved for where it is linear, else by gradient descent."""
+    descent = partial(Classifier, lr=4e-3, scheduler=partial(warmup_cosine, warmup=0.0))
+    make = LogisticRegression if is_linear(model.head) else descent
+    weights = None if model.class_weights is None else model.class_weights.tolist()
+    values = {"label_smoothing": model.label_smoothing, "monitor": model.monitor, "class_weights": weights}
+    return make(build.backbone(cfg), build.head(cfg), model.classes, **values)
