@@ -4,8 +4,9 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from runs import ROOT, TINY, Train
@@ -13,18 +14,50 @@ from runs import ROOT, TINY, Train
 os.environ["OMP_NUM_THREADS"] = "1"  # the suite runs on all cores already; before torch is imported
 os.environ["WANDB_MODE"] = "offline"
 
+import numpy as np
 import pytest
 import torch
+from hydra.utils import execution_whitelist
+from PIL import Image, ImageColor
 
-from project.data.shapes.draw import draw_shapes
+from headstart.resume import trusted
+from project import TRUSTED
 
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def as_a_job_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What `instantiate` may make; and nothing that tests type is remembered in this checkout."""
+    monkeypatch.setattr(trusted, "TYPED", tmp_path / ".typed")
+    with execution_whitelist(TRUSTED):
+        yield
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder of somebody whom permissions bind, as they don't bind root."""
+    user = os.geteuid()
+    os.seteuid(user or 65534)
+    try:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+    finally:
+        os.seteuid(user)
+
+
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with train/, val/ and test/ and ten classes below each; 80 images in all."""
-    return draw_shapes(tmp_path_factory.mktemp("images"), per_class=(4, 2, 2))
+    """A folder with train/, val/ and test/, and ten classes below each, which are colours; 80 noisy images in all."""
+    root, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2), ("test", 2)):
+        for colour in ("black", "blue", "brown", "cyan", "gold", "green", "grey", "pink", "red", "white"):
+            (root / split / colour).mkdir(parents=True)
+            for number in range(count):
+                noise = rng.normal(ImageColor.getrgb(colour), 60, (8, 8, 3))  # coarse, as a network sees little of fine
+                image = Image.fromarray(noise.clip(0, 255).astype(np.uint8)).resize((96, 96))
+                image.save(root / split / colour / f"{number:04d}.jpg")
+    return root
 
 
 @pytest.fixture(scope="session")

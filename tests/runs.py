@@ -13,7 +13,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from lightning.pytorch import Trainer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from headstart.tracking.history import History
 
@@ -32,22 +32,16 @@ CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 Train = Callable[..., list[Path]]
-REQUIRED = {
-    "data=folder": ["data.root=."],
-    "data=csv": ["data.path=labels.csv"],
-    "data=torchvision": ["data.name=CIFAR10"],
-    "data=huggingface": ["data.name=ethz/food101"],
-    "data=webdataset": ["data.train=a.tar"],
-    "backbone=torchvision": ["backbone.name=resnet18"],
-    "backbone=timm": ["backbone.name=resnet18"],
-    "backbone=huggingface": ["backbone.name=facebook/dinov2-small"],
-}
+SOMETHING = "resnet18"  # for whatever a choice wants to be told: a name, a path
 
 
 def composed(*overrides: str) -> DictConfig:
-    required = [extra for override in overrides for extra in REQUIRED.get(override, [])]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", [*required, *overrides, "run_dir=run", "sweep_dir=sweeps"])
+    """The config of these overrides; what they leave open is filled with something."""
+    with initialize_config_dir(str(CONF)):
+        cfg = compose("train", [*overrides, "run_dir=run", "sweep_dir=sweeps"])
+    for key in OmegaConf.missing_keys(cfg):
+        OmegaConf.update(cfg, key, SOMETHING)
+    return cfg
 
 
 def chosen(group: str) -> list[str]:

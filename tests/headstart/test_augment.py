@@ -1,6 +1,7 @@
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,8 @@ from torchvision.transforms import v2
 from headstart.backbone import Preprocessing
 from headstart.images.augmentation import Augment
 from headstart.images.dataset import ImageDataset
-from headstart.images.random_view import RandomView
-from headstart.images.transforms import ResizeAndCrop
-from project.data.folder import find_images
+from headstart.images.table import Sample
+from headstart.images.transforms import RandomView, ResizeAndCrop
 
 PREPROCESSING = Preprocessing(36, 32, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -127,8 +127,9 @@ def test_what_varies_can_not_be_cached() -> None:
 
 
 @pytest.fixture
-def dataset(images) -> ImageDataset:
-    return ImageDataset(find_images(images).train, PREPROCESSING)
+def dataset(images: Path) -> ImageDataset:
+    paths = sorted(images.glob("train/*/*.jpg"))
+    return ImageDataset([Sample(str(path), number // 4) for number, path in enumerate(paths)], PREPROCESSING)
 
 
 def test_views_are_the_same_every_time_and_view_0_is_the_plain_image(dataset: ImageDataset) -> None:

@@ -5,18 +5,18 @@ import pytest
 from odd_images import saved
 
 import headstart.images.checks
-from headstart.images.checks import check_images
-from headstart.images.duplicates import find_duplicates
-from project.data.datasets import folder
+from headstart.images.checks import check_images, find_duplicates, without_broken
+from headstart.images.splits import Splitting
+from headstart.images.table import Row, image_table
 
 
 @pytest.fixture
 def root(images: Path, tmp_path: Path) -> Path:
     """The images: one in train and test, one in val and test, one twice in train, and three that are all the same."""
     root = shutil.copytree(images, tmp_path / "root")
-    copies = {"train/star/0000.jpg": "test/star/t.jpg", "val/star/0001.jpg": "test/ring/t.jpg"}
-    copies |= {"train/ring/0002.jpg": "train/ring/t.jpg"}
-    copies |= {"train/ring/0003.jpg": "val/ring/t.jpg", "val/ring/t.jpg": "test/ring/u.jpg"}
+    copies = {"train/red/0000.jpg": "test/red/t.jpg", "val/red/0001.jpg": "test/gold/t.jpg"}
+    copies |= {"train/gold/0002.jpg": "train/gold/t.jpg"}
+    copies |= {"train/gold/0003.jpg": "val/gold/t.jpg", "val/gold/t.jpg": "test/gold/u.jpg"}
     for source, copy in copies.items():
         (root / copy).write_bytes((root / source).read_bytes())
     return root
@@ -33,8 +33,10 @@ def test_files_of_the_same_bytes_are_found_and_others_of_that_size_are_not(tmp_p
 def test_images_in_two_splits_are_counted_in_every_run_and_compared_in_the_first(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rows = [Row(str(path), path.parent.name, path.parents[1].name) for path in root.rglob("*.jpg")]
+    table = image_table(rows, Splitting(), "here")
     for run in range(2):
-        folder(root, checked_dir=tmp_path / "passed").setup()
+        without_broken(table, tmp_path / "checked", "raise", 10**6)
         (line,) = [record.getMessage() for record in caplog.records]
         assert line.startswith("3 images are in more than one split, byte for byte, such as ")
         first, second = (Path(word.rstrip(":")) for word in line.split() if word.rstrip(":").endswith(".jpg"))
@@ -46,12 +48,9 @@ def test_images_in_two_splits_are_counted_in_every_run_and_compared_in_the_first
             )
 
 
-def test_a_record_from_before_is_written_anew(tmp_path: Path) -> None:
+def test_duplicates_are_remembered_in_any_order(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(saved("png"))
     paths = [str(tmp_path / name) for name in ("a.png", "b.png")]
-    check_images(paths, tmp_path / "passed")
-    (record,) = (tmp_path / "passed").iterdir()
-    record.write_text("[]")
-    assert check_images(paths, tmp_path / "passed").duplicates == [paths]
-    assert check_images(reversed(paths), tmp_path / "passed").duplicates == [paths]
+    assert check_images(paths, tmp_path / "checked").duplicates == [paths]
+    assert check_images(reversed(paths), tmp_path / "checked").duplicates == [paths]

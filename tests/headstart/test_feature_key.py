@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
-from headstart.backbone import Preprocessing
+from headstart.backbone import Backbone, Preprocessing
 from headstart.features import key as module
 from headstart.features.key import feature_key, feature_metadata
 from headstart.images.table import Sample
 
 PREPROCESSING = Preprocessing(256, 224, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+SPEC = {"_target_": "some.where.network", "variant": 0}
+BACKBONE = Backbone(nn.Linear(1, 1), 1, PREPROCESSING, SPEC)
 
 
 @pytest.fixture
@@ -23,17 +26,9 @@ def samples(tmp_path: Path) -> list[Sample]:
     return [Sample(str(tmp_path / f"{name}.jpg"), 0) for name in "ab"]
 
 
-def key(samples: list[Sample], **changes: Any) -> str:
-    metadata = {
-        "spec": {"_target_": "project.backbones.bundled.efficientnet_lite", "variant": 0},
-        "digest": "d",
-        "preprocessing": PREPROCESSING,
-        "precision": "32-true",
-        "samples": samples,
-        "view": 0,
-        "verify": "stat",
-    }
-    return feature_key(feature_metadata(**(metadata | changes)))
+def key(samples: list[Sample], precision: str = "32-true", view: int = 0, verify: str = "stat", **changes: Any) -> str:
+    backbone = replace(BACKBONE, **changes)
+    return feature_key(feature_metadata(backbone, precision, samples, view, verify))
 
 
 def test_the_same_is_found_again(samples: list[Sample]) -> None:
@@ -45,8 +40,8 @@ def test_the_same_is_found_again(samples: list[Sample]) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"digest": "e"},
-        {"spec": {"_target_": "project.backbones.bundled.efficientnet_lite", "variant": 1}},
+        {"network": nn.Linear(1, 1)},
+        {"spec": SPEC | {"variant": 1}},
         {"precision": "bf16-mixed"},
         {"view": 1},
         {"verify": "content"},
@@ -63,8 +58,12 @@ def test_another_weight_transform_or_dtype_is_another_file(samples: list[Sample]
 
 def test_another_version_of_torch_is_another_file(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     before = key(samples)
-    monkeypatch.setattr(module, "versions", dict)
+    monkeypatch.setattr(module, "_version", lambda name: f"{name} 9.9")
     assert key(samples) != before
+
+
+def test_a_package_of_the_backbones_own_counts(samples: list[Sample]) -> None:
+    assert key(samples, packages=("pytest",)) != key(samples)
 
 
 def test_another_order_or_another_image_is_another_file(samples: list[Sample]) -> None:

@@ -1,41 +1,41 @@
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
-from headstart.backbone import Backbone
-from headstart.features.folding import fold_batchnorms
-from project.backbones.bundled import efficientnet_lite
-from project.backbones.timm import from_timm
-from project.backbones.torchvision import from_torchvision
+from headstart.features.fast_network import fold_batchnorms
 
-BACKBONES = {
-    "efficientnet_lite0": efficientnet_lite,
-    "resnet18": lambda: from_torchvision("resnet18", weights=None),
-    "densenet121": lambda: from_torchvision("densenet121", weights=None),  # a BatchNorm before every convolution
-    "convnext_tiny": lambda: from_torchvision("convnext_tiny", weights=None),  # none at all
-    "timm's resnet10t": lambda: from_timm("resnet10t", weights=None),
+NETWORKS = {
+    "torchvision's mobilenet": lambda: models.mobilenet_v3_small(num_classes=9),
+    "a BatchNorm before every convolution": lambda: models.DenseNet(
+        4, (2, 2, 2, 2), num_init_features=8, num_classes=9
+    ),
+    "none at all": lambda: timm.create_model("test_convnext"),
+    "activations in the BatchNorms": lambda: timm.create_model("test_efficientnet"),
+    "timm's resnet": lambda: timm.create_model("test_resnet"),
 }
+ALL_FOLD = ("torchvision's mobilenet", "activations in the BatchNorms", "timm's resnet")
 
 
 def norms(network: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
-def with_statistics(backbone: Backbone) -> nn.Module:
+def with_statistics(network: nn.Module) -> nn.Module:
     """Random weights come with a mean of 0 and a variance of 1, which hides every mistake."""
     generator = torch.Generator().manual_seed(0)
-    for module in backbone.network.modules():
+    for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.running_mean, module.running_var, module.weight.data, module.bias.data):
                 assert tensor is not None
                 tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
-    return backbone.network.eval()
+    return network.eval()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_folded_network_computes_the_same(name: str) -> None:
-    backbone = BACKBONES[name]()
-    network = backbone.network.eval() if name == "efficientnet_lite0" else with_statistics(backbone)
+    network = with_statistics(NETWORKS[name]())
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     images = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     folded = fold_batchnorms(network, images[:2])
@@ -43,7 +43,7 @@ def test_a_folded_network_computes_the_same(name: str) -> None:
         wanted, found = network(images), folded(images)
     assert torch.allclose(wanted, found, atol=1e-3 * wanted.abs().max())
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
-    if name in ("efficientnet_lite0", "resnet18", "timm's resnet10t"):
+    if name in ALL_FOLD:
         assert norms(network) > 5
         assert norms(folded) == 0
 

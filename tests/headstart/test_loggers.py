@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import wandb as library
 
-from headstart.tracking.loggers import close, log_hyperparameters, wandb
+from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, wandb
 
 pytestmark = pytest.mark.usefixtures("nobody")
 
@@ -52,7 +52,7 @@ def test_no_network_means_offline(monkeypatch: pytest.MonkeyPatch, caplog: pytes
 
 def test_a_key_and_a_network_mean_online(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    monkeypatch.setattr("headstart.tracking.loggers.answers", lambda *_: True)
+    monkeypatch.setattr("headstart.tracking.loggers._takes_connections", lambda *_: True)
     logger = wandb("logs/runs/1", sweep_dir="logs/sweeps/1", project="headstart")
     assert logger._wandb_init["mode"] is None  # W&B's own default
 
@@ -61,11 +61,11 @@ def test_a_server_that_refuses_after_all_means_offline_under_the_same_id(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-    monkeypatch.setattr("headstart.tracking.loggers.answers", lambda *_: True)
-    logger = wandb("logs/runs/1", sweep_dir="logs/sweeps/1", project="headstart", timeout=0.2)
-    with caplog.at_level(logging.INFO, "headstart"):
+    monkeypatch.setattr("headstart.tracking.loggers._takes_connections", lambda *_: True)
+    logger = wandb("logs/runs/1", sweep_dir="logs/sweeps/1", project="headstart")
+    monkeypatch.setattr(logger._wandb_init["settings"], "init_timeout", 0.2)
+    with caplog.at_level(logging.INFO, "headstart"), closed_at_the_end([logger]):
         log_hyperparameters([logger], {"seed": 1})
-    close([logger], failed=False)
     assert "the run could not be opened" in caplog.text
     assert "0123456789" not in caplog.text
     (stored,) = Path("logs/runs/1").glob("wandb/offline-run-*/*.wandb")

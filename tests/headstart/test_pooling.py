@@ -1,103 +1,116 @@
 """Poolings other than the network's own, checked against the network's parts."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
-from hydra.utils import instantiate
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer
 
-from headstart.backbone import Backbone
-from headstart.extras.huggingface.backbone import from_huggingface
-from headstart.features.folding import fold_batchnorms
-from headstart.pooling import generalised_mean
+from headstart.features.fast_network import fold_batchnorms
+from headstart.pooling import (
+    Pooled,
+    ReadTokens,
+    check_pooling,
+    count_features,
+    generalised_mean,
+    read_timm,
+    read_torchvision_vit,
+)
 from headstart.stages import find_stages
-from project.backbones.bundled import efficientnet_lite
-from project.backbones.timm import from_timm
-from project.backbones.torchvision import from_torchvision
 
 IMAGES = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(0))
 
 
-@torch.no_grad()
-def features(backbone: Backbone) -> Tensor:
-    side = backbone.preprocessing.crop
-    found = backbone.network(nn.functional.interpolate(IMAGES, (side, side)))
-    assert found.shape == (2, backbone.num_features)
-    return found
+def timm_network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model(name, num_classes=0).eval()
+
+
+def vit_with_registers() -> nn.Module:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"img_size": 160, "patch_size": 32, "embed_dim": 16, "depth": 3, "num_heads": 2}
+    return timm.models.VisionTransformer(**sizes, reg_tokens=4, num_classes=0).eval()
+
+
+def torchvision_vit() -> nn.Module:
+    torch.manual_seed(0)
+    network = VisionTransformer(160, patch_size=32, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=16)
+    network.heads = nn.Sequential()
+    return network.eval()
 
 
 def same(found: Tensor, wanted: Tensor) -> None:
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
-def huggingface(folder: Path) -> Callable[[str | None], Backbone]:
-    return lambda pooling: from_huggingface(str(folder), pooling=pooling)
+@pytest.mark.parametrize(
+    ("network", "read"),
+    [
+        (lambda: timm_network("test_vit"), read_timm),
+        (vit_with_registers, read_timm),
+        (torchvision_vit, read_torchvision_vit),
+    ],
+    ids=["timm", "registers", "torchvision"],
+)
+@torch.no_grad()
+def test_transformers(network: Callable[[], nn.Module], read: ReadTokens) -> None:
+    vit: Any = network()
 
+    def features(pooling: str) -> Tensor:
+        pooled = Pooled(vit, read, pooling)
+        found = pooled(IMAGES)
+        assert found.shape == (2, count_features(pooled, 160))
+        return found
 
-def timm_vit(pooling: str | None) -> Backbone:
-    return from_timm("test_vit", None, pooling=pooling)
-
-
-def small_torchvision_vit(pooling: str | None, monkeypatch: pytest.MonkeyPatch) -> Backbone:
-    from torchvision.models import vision_transformer
-
-    build = vision_transformer._vision_transformer
-    tiny: dict[str, Any] = {"num_layers": 3, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 16}
-    monkeypatch.setattr(vision_transformer, "_vision_transformer", lambda **given: build(**given | tiny))
-    return from_torchvision("vit_b_32", None, pooling=pooling)
-
-
-@pytest.mark.parametrize("library", ["timm", "torchvision", "huggingface"])
-def test_transformers(library: str, huggingface_vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build = {
-        "timm": timm_vit,
-        "torchvision": lambda pooling: small_torchvision_vit(pooling, monkeypatch),
-        "huggingface": huggingface(huggingface_vit),
-    }[library]
-    own, cls, average = (features(build(pooling)) for pooling in (None, "cls", "avg"))
-    same(cls, own)  # the class token is what these networks give themselves
+    cls, average = features("cls"), features("avg")
+    same(cls, vit(IMAGES))
+    if read is read_timm:  # pools by the average, too, where it is told so
+        vit.reset_classifier(0, "avg")
+        same(average, vit(IMAGES))
     assert not torch.allclose(cls, average)
-    same(features(build("avg+cls")), torch.cat([average, cls], dim=1))
-    three = features(build("blocks:3"))
-    assert three.shape == (2, 4 * own.shape[1])
-    first, second, third, last = three.chunk(4, dim=1)
+    same(features("avg+cls"), torch.cat([average, cls], dim=1))
+    first, second, third, last = features("blocks:3").chunk(4, dim=1)
     same(torch.cat([third, last], dim=1), torch.cat([cls, average], dim=1))
     assert not torch.allclose(first, second)
-    assert (features(build("gem")) > 0).all()
-
-
-@torch.no_grad()
-def test_blocks_are_normed_as_the_last_is(huggingface_vit: Path) -> None:
-    backbone = huggingface(huggingface_vit)("blocks:2")
-    network = backbone.network.network
-    images = nn.functional.interpolate(IMAGES, (32, 32))
-    states = network(pixel_values=images, output_hidden_states=True).hidden_states  # type: ignore[operator]
-    wanted = network.layernorm(states[-2])[:, 0]  # type: ignore[operator]
-    same(backbone.network(images)[:, :16], wanted)
+    assert (features("gem") > 0).all()
 
 
 @pytest.mark.parametrize(
-    "build",
-    [
-        lambda pooling: from_timm("test_resnet", None, pooling=pooling),
-        lambda pooling: from_timm("test_convnext", None, pooling=pooling),  # has a norm after its pooling
-        lambda pooling: from_timm("test_mambaout", None, pooling=pooling),  # channels last
-        lambda pooling: from_torchvision("mobilenet_v3_small", None, pooling=pooling),
-        lambda pooling: efficientnet_lite(0, None, pooling=pooling),
-    ],
-    ids=["resnet", "convnext", "channels_last", "torchvision", "lite"],
+    "name",
+    ["test_resnet", "test_convnext", "test_mambaout"],  # ConvNeXt has a norm after its pooling, MambaOut channels last
 )
-def test_convolutional_networks(build: Callable[[str | None], Backbone]) -> None:
-    own = features(build(None))
-    same(features(build("avg")), own)
-    assert not torch.allclose(features(build("gem")), own)
+@torch.no_grad()
+def test_convolutional_networks(name: str) -> None:
+    network = timm_network(name)
+    own = network(IMAGES)
+    same(Pooled(network, read_timm, "avg")(IMAGES), own)
+    assert not torch.allclose(Pooled(network, read_timm, "gem")(IMAGES), own)
     for pooling in ("cls", "blocks:4", "avg+cls"):
         with pytest.raises(ValueError, match=r"\Abackbone.pooling=.*no class token; take avg[^\n]*\Z"):
-            build(pooling)
+            Pooled(network, read_timm, pooling)(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "reason"),
+    [
+        ("test_vit", "blocks:40", "blocks:40: VisionTransformer has 6 block"),
+        ("cait_xxs24_224", "blocks:2", "blocks:2: Cait has 1 block"),  # it comes in at the end
+        ("coat_lite_mini", "avg", "CoaT mixes its tokens"),  # one class token for each scale
+    ],
+)
+def test_class_tokens_that_are_not_there(name: str, pooling: str, reason: str) -> None:
+    with torch.device("meta"), pytest.raises(ValueError, match=reason):
+        count_features(Pooled(timm.create_model(name), read_timm, pooling), 160 if name == "test_vit" else 224)
+
+
+@torch.no_grad()
+def test_the_average_of_a_transformer_without_a_class_token_goes_through_its_head() -> None:
+    hiera = timm.create_model("hiera_tiny_224", num_classes=0, img_size=(64, 64), stages=(1, 1, 1, 1)).eval()
+    images = IMAGES[..., :64, :64]
+    same(Pooled(hiera, read_timm, "avg")(images), hiera(images))
 
 
 def test_generalised_mean_is_the_root_of_the_mean_of_cubes() -> None:
@@ -108,35 +121,15 @@ def test_generalised_mean_is_the_root_of_the_mean_of_cubes() -> None:
 
 @pytest.mark.parametrize("pooling", ["max", "blocks:0", "blocks:", "blocks:two", "cls+avg"])
 def test_unknown_poolings_are_answered_with_what_there_is(pooling: str) -> None:
-    with pytest.raises(ValueError, match=r"avg, cls, avg\+cls, gem, blocks:N"):
-        timm_vit(pooling)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"), [("densenet121", "try timm's"), ("vgg11", "try timm's"), ("swin_t", "no class token")]
-)
-def test_torchvision_networks_that_can_not(name: str, reason: str) -> None:
-    with torch.device("meta"), pytest.raises(ValueError, match=reason):
-        from_torchvision(name, None, pooling="cls")
-
-
-def test_more_blocks_than_there_are() -> None:
-    with pytest.raises(ValueError, match="blocks:40: the network has"):
-        timm_vit("blocks:40")
-
-
-def test_pooling_is_part_of_the_recipe() -> None:
-    backbone = timm_vit("blocks:2")
-    again = instantiate(json.loads(json.dumps(backbone.spec)))
-    assert (again.spec, again.num_features) == (backbone.spec, backbone.num_features)
-    assert again.digest == backbone.digest
+    with pytest.raises(ValueError, match=r"avg, cls, avg\+cls, gem or blocks:N"):
+        check_pooling(pooling)
 
 
 def test_stages_and_folding_see_through_it() -> None:
-    backbone = from_timm("test_resnet", None, pooling="gem")
-    plain = find_stages(from_timm("test_resnet", None).network)
-    assert [stage.name for stage in find_stages(backbone.network)] == [stage.name for stage in plain]
-    folded = fold_batchnorms(backbone.network, IMAGES)
-    assert folded is not backbone.network
+    network = timm_network("test_resnet")
+    pooled = Pooled(network, read_timm, "gem")
+    assert [stage.name for stage in find_stages(pooled)] == [stage.name for stage in find_stages(network)]
+    folded = fold_batchnorms(pooled, IMAGES)
+    assert folded is not pooled
     with torch.no_grad():
-        same(folded(IMAGES), backbone.network(IMAGES))
+        same(folded(IMAGES), pooled(IMAGES))

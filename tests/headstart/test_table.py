@@ -1,4 +1,5 @@
 import logging
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -6,7 +7,6 @@ import pytest
 
 from headstart.images.splits import Splitting
 from headstart.images.table import ImageTable, Row, image_table
-from project.data.folder import find_images
 
 SPLITS = ("train", "val", "test")
 
@@ -52,7 +52,7 @@ def test_labels_follow_the_classes_that_are_given() -> None:
     [
         ([], "no images in labels.csv"),
         (rows(a=3), r"only one class in labels.csv \('a'\)"),
-        ([*rows(a=5, b=5), *rows("dev", a=1)], "a split 'dev': there are train, val, test"),
+        ([*rows(a=5, b=5), *rows("dev", a=1)], "has a split 'dev': there are train, val, test"),
         ([*rows(a=5, b=5), *rows("val", c=1)], "class 'c' exists in the val images of labels.csv, but not in train"),
         (rows(a=5, b=2), "class 'b' has 2 images"),
     ],
@@ -71,6 +71,7 @@ def test_mistakes_are_named(given: list[Row], message: str) -> None:
         ({"folds": 5, "fold": -1}, "data.fold=-1 must be one of"),
         ({"folds": 1, "fold": 0}, "data.folds=1 must be a whole number from 2 up"),
         ({"group": "("}, "is no regular expression"),
+        ({"val_fraction": 0.6, "test_fraction": 0.6}, "together 1 at most"),
     ],
 )
 def test_what_no_split_can_be_made_of(arguments: dict, message: str) -> None:
@@ -128,27 +129,44 @@ def test_few_groups_are_enough_for_one_in_every_split() -> None:
         image_table(patients([3, 3], "a") + patients([3], "b"), Splitting(0, 0, folds=2, fold=0), "x")
 
 
-def test_groups_come_from_paths_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for label in ("a", "b"):
-        (tmp_path / label).mkdir()
-        for i in range(60):
-            (tmp_path / label / f"shirt{i // 3:02}-{i % 3}.jpg").touch()
-    found = find_images(tmp_path, group=r"(shirt\d+)-")  # of both classes
+def test_groups_come_from_paths_too(caplog: pytest.LogCaptureFixture) -> None:
+    given = [Row(f"{label}/shirt{i // 3:02}-{i % 3}.jpg", label) for label in ("a", "b") for i in range(60)]
+    found = image_table(given, Splitting(group=r"(shirt\d+)-"), "x")  # of both classes
     shirts = [{Path(path).name.split("-")[0] for path in paths(found, split)} for split in SPLITS]
     assert [len(names) for names in shirts] == [14, 2, 4]
     assert len(set.union(*shirts)) == 20
     assert not caplog.records
-    find_images(tmp_path, group=r"shirt1\d")
-    assert "is not found in 60 paths, which stand alone" in caplog.text
+    image_table(given, Splitting(group=r"shirt1\d"), "x")
+    assert "is not found in 60 paths, such as" in caplog.text
     with pytest.raises(ValueError, match=r"data\.group='hat' is found in no path"):
-        find_images(tmp_path, group="hat")
+        image_table(given, Splitting(group="hat"), "x")
 
 
-def test_groups_that_given_splits_tear_apart_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_of_groups_of_several_classes_promise_what_stratified_group_k_fold_does(seed: int) -> None:
+    rng = random.Random(seed)
+    given = []
+    for patient in range(120):  # with images of one, two or three classes, of which "a" is common and "c" rare
+        labels = rng.choices("abc", weights=(6, 3, 1), k=rng.randint(1, 9))
+        given += [Row(f"p{patient}/{i}.jpg", label, None, f"p{patient}") for i, label in enumerate(labels)]
+    runs = [image_table(given, Splitting(0, 0, seed=seed, folds=5, fold=fold), "x") for fold in range(5)]
+    patients = [groups_of(run, given)["val"] for run in runs]
+    assert sum(map(len, patients)) == len(set.union(*patients)) == 120  # each whole, and in one fold
+    wanted = [count / 5 for count in Counter(row.label for row in sorted(given, key=lambda row: row.label)).values()]
+    for run in runs:
+        assert counts(run, "val") == pytest.approx(wanted, abs=1.5)  # scikit-learn: up to 2.4
+
+
+def test_groups_that_given_splits_divide_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     given = patients([2] * 10, "a") + patients([2] * 10, "b")
-    torn = [*given, Row("1.jpg", "a", "test", "a0"), Row("2.jpg", "b", "test", "b3"), Row("3.jpg", "b", "test", "new")]
+    divided = [
+        *given,
+        Row("1.jpg", "a", "test", "a0"),
+        Row("2.jpg", "b", "test", "b3"),
+        Row("3.jpg", "b", "test", "new"),
+    ]
     with caplog.at_level(logging.WARNING):
         image_table(given, Splitting(), "labels.csv")
         assert not caplog.records
-        image_table(torn, Splitting(), "labels.csv")
-    assert "2 groups of labels.csv are torn apart by its splits" in caplog.text
+        image_table(divided, Splitting(), "labels.csv")
+    assert "2 groups of labels.csv are in more than one of its splits" in caplog.text

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from headstart.resume.trusted import read_plainly, refuse_strangers_code
+from headstart.resume import trusted
+from headstart.resume.trusted import note_typed, read_plainly, refuse_strangers_code
 
 SOURCE = Path("run/.hydra/overrides.yaml")
 
@@ -21,25 +22,10 @@ HARMLESS = [
     "model.optimizer={_target_:timm.optim.AdamP,_partial_:true}",
     "+trainer.profiler._target_=lightning.pytorch.profilers.AdvancedProfiler",
     "+logger.x._target_=lightning.pytorch.loggers.CSVLogger", "callbacks={model_checkpoint:{dirpath:a/b}}",
+    # Hydra's whitelist decides:
+    "head._target_=torch.nn.Linear", "~head.norm", "model.optimizer._target_=lion_pytorch.Lion",
 ]  # fmt: skip
 
-CODE = [
-    "+callbacks.x._target_=os.system", "+callbacks.x={_target_:os.system,command:id}",
-    "+x=[[{a:[{_target_:os.system}]}]]", "model.optimizer._target_=torch.load",
-    "model.optimizer._target_=torch.hub.load", "head._target_=torch.optim.SGD,os.system",
-    "+x=choice({_target_:os.system},{_target_:os.system})", "model.optimizer._target_='os.system'",
-    "model._target_={a:1}", "model._target_.a=os.system", "++model.optimizer._target_=builtins.exec",
-    # through what our own modules and the libraries have from elsewhere
-    "head._target_=project.model.heads.nn.Module", "head._target_=project.reporting.results.subprocess.run",
-    "+callbacks.x._target_=lightning.pytorch.callbacks.model_checkpoint.os.system",
-    "model.optimizer._target_=torch.optim.lr_scheduler.partial", "model.optimizer._target_=torch.optim.nothing",
-    "model.optimizer._target_=torch.optim.lr_scheduler._initial_mode",
-    # through parts of ours that build what their argument says, and a logger that sends the key where it is told to
-    "+callbacks.x={_target_:project.build.load_backbone,description:'_target_: os.system'}",
-    "+logger.x={_target_:lightning.pytorch.loggers.WandbLogger,settings:{base_url:'http://evil'}}",
-    # an interpolation may be anything
-    "+callbacks.x._target_=${data.root}",
-]  # fmt: skip
 INTERPOLATIONS = [
     "data.root=${oc.env:HOME}", "data.root='x${oc.env:HOME}'", "data.root=${oc.decode:'1'}",
     "+x=[{a:'${hydra:runtime.cwd}'}]", "+callbacks.x='${oc.create:\"{_target_: os.system}\"}'",
@@ -72,7 +58,6 @@ def test_what_a_run_may_have_been_told_passes_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        *((override, "would run ") for override in CODE),
         *((override, "has an interpolation") for override in INTERPOLATIONS),
         *((override, "chooses where configs come from or files go to") for override in PLACES),
         *((override, "is not a choice of conf/") for override in CHOICES),
@@ -85,6 +70,26 @@ def test_a_strangers_override_runs_nothing_and_is_named(override: object, reason
     assert str(SOURCE) in str(caught.value)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", [*INTERPOLATIONS, *CHOICES, "run_dir=/elsewhere"])
+def test_what_was_typed_in_this_checkout_may_go_on(override: str) -> None:
+    note_typed(["-m", "seed=1", override])
+    assert trusted.TYPED.read_text().count("\n") == 1, "what needs no trust was written down"
+    note_typed(["seed=2"])  # another process, later
+    note_typed(["seed=1", override])
+    assert trusted.TYPED.read_text().count("\n") == 1
+    assert refuse_strangers_code(["seed=1", override], SOURCE) == ["seed=1", override]
+    with pytest.raises(ValueError, match="refused"):
+        refuse_strangers_code([f"{override}x${{oc.env:HOME}}"], SOURCE)
+
+
+def test_a_memory_that_is_damaged_or_can_not_be_written_holds_nothing(tmp_path: Path, monkeypatch) -> None:
+    trusted.TYPED.write_text('"data.root=${oc.env:HOME}"\n"half')
+    with pytest.raises(ValueError, match="refused"):
+        refuse_strangers_code(["data.root=${oc.env:HOME}"], SOURCE)
+    monkeypatch.setattr(trusted, "TYPED", tmp_path / "nowhere" / ".typed")
+    note_typed(["data.root=${oc.env:HOME}"])
 
 
 def test_an_override_cannot_play_with_the_terminal() -> None:

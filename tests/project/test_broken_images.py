@@ -24,7 +24,7 @@ def root(images: Path, tmp_path: Path) -> Path:
     content = {"bomb.png": bomb("png"), "bomb.jpg": bomb("jpeg"), "cut.jpg": saved("jpeg")[:-99], "empty.jpg": b""}
     content |= {"cut.png": saved("png")[:-50], "page.jpg": b"<html>gone</html>", "whole.jpg": saved("png")}
     for i, (name, broken) in enumerate(content.items()):
-        (root / ("train", "val", "test")[i % 3] / "star" / name).write_bytes(broken)
+        (root / ("train", "val", "test")[i % 3] / "red" / name).write_bytes(broken)
     return root
 
 
@@ -70,9 +70,9 @@ def test_live_epochs_leave_them_out_and_count_them_too(train: Train) -> None:
 
 
 def test_a_class_that_loses_all_its_training_images(train: Train, root: Path) -> None:
-    for path in root.glob("train/cross/*.jpg"):
+    for path in root.glob("train/blue/*.jpg"):
         path.write_bytes(b"")
-    with pytest.raises(SystemExit, match=r"^error: class 'cross' has no training image that isn't broken: replace"):
+    with pytest.raises(SystemExit, match=r"^error: class 'blue' has no training image that isn't broken: replace"):
         train("data.root=copy", "data.on_error=skip")
 
 
@@ -97,7 +97,7 @@ def test_a_image_that_vanishes_ends_the_run_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    victim, original = next(root.glob("train/ring/*.jpg")), pkgutil.resolve_name(moment)
+    victim, original = next(root.glob("train/gold/*.jpg")), pkgutil.resolve_name(moment)
     monkeypatch.setattr(moment, lambda *args: victim.unlink(missing_ok=True) or original(*args))
     with pytest.raises(SystemExit) as caught:
         train(f"data.root={root}", "data.on_error=skip", *options)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
+from headstart.errors import UserError
 from project.backbones.torchvision import from_torchvision
 from project.model import heads
 from project.model.classifier import Classifier
@@ -54,7 +55,7 @@ def test_the_path_alone_brings_the_model_back(model: Classifier, path: Path) -> 
 def test_the_backbone_is_named_not_stored(model: Classifier, path: Path) -> None:
     checkpoint = torch.load(path, weights_only=True)
     assert sorted(checkpoint["state_dict"]) == sorted(f"head.{name}" for name in model.head.state_dict())
-    assert checkpoint["hyper_parameters"]["digest"] == model.digest
+    assert checkpoint["hyper_parameters"]["digest"] == model.pretrained.digest
     assert path.stat().st_size < 100_000
 
 
@@ -62,6 +63,12 @@ def test_other_backbone_weights_are_an_error(path: Path) -> None:
     spec = torch.load(path, weights_only=True)["hyper_parameters"]["backbone"]
     edit(path, backbone=spec | {"seed": 8})
     with pytest.raises(ValueError, match="was trained on other backbone weights"):
+        Classifier.load_from_checkpoint(path)
+
+
+def test_a_checkpoint_of_another_version_is_told_in_one_line(path: Path) -> None:
+    edit(path, format=1)
+    with pytest.raises(UserError, match="is of another version of headstart, whose checkpoints can't be loaded: train"):
         Classifier.load_from_checkpoint(path)
 
 
@@ -79,18 +86,47 @@ def test_a_head_that_lacks_a_weight_is_an_error(path: Path) -> None:
         ("head", "os.system"),
         ("head", "builtins.eval"),
         ("head", "torch.os.system"),
-        ("head", "headstart.nothing"),
+        ("head", "torch.load"),
+        ("head", "torch.nn.modules.module.torch.load"),
+        ("head", "torch.nn.parallel.distributed.os.system"),
+        ("head", "torch.nn.functional.importlib"),
+        ("head", "project.nothing"),
         ("head", "project.reporting.results.subprocess.run"),
-        ("head", "headstart.specs.importlib"),
+        ("head", "headstart.specs.from_spec"),
+        ("head", "headstart.extras.shards.tar.read_shard"),
+        ("head", "lightning.pytorch.cli.instantiate_class"),
+        ("head", "linear"),
         ("backbone", "torch.hub.load"),
-        ("backbone", "headstart.loading.urlparse"),
-        ("optimizer", "torch.load"),
+        ("backbone", "project.model.heads.linear"),
+        ("backbone", "project.backbones.torchvision.weights_path"),
+        ("backbone", "headstart.extras.huggingface.backbone.Path"),
+        ("backbone", "headstart.weights.urlparse"),
     ],
 )
 def test_a_strangers_checkpoint_chooses_among_our_parts_only(path: Path, part: str, target: str) -> None:
     edit(path, **{part: {"_target_": target}})
     with pytest.raises(ValueError, match=f"a checkpoint asks for {target}, which isn't in"):
         Classifier.load_from_checkpoint(path)
+
+
+@pytest.mark.parametrize("part", ["optimizer", "scheduler"])
+def test_what_only_training_needs_is_followed_only_then(path: Path, part: str) -> None:
+    edit(path, **{part: {"_target_": "torch.load"}})
+    loaded = Classifier.load_from_checkpoint(path)
+    assert loaded(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 3)
+    assert loaded.hparams[part] == {"_target_": "torch.load"}
+    with pytest.raises(ValueError, match=r"a checkpoint asks for torch\.load"):
+        loaded.configure_optimizers()
+
+
+def test_a_librarys_layer_is_a_head_too(path: Path) -> None:
+    network = Classifier(
+        from_torchvision("mobilenet_v3_small", weights=None, seed=7), partial(torch.nn.Linear, bias=False), CLASSES
+    )
+    checkpoint = torch.load(path, weights_only=True)
+    kept = {name: value for name, value in network.state_dict().items() if name.startswith("head.")}
+    torch.save(checkpoint | {"hyper_parameters": dict(network.hparams), "state_dict": kept}, path)
+    assert isinstance(Classifier.load_from_checkpoint(path).head, torch.nn.Linear)
 
 
 class Exploit:

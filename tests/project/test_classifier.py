@@ -11,7 +11,7 @@ from headstart.backbone import Backbone
 from headstart.machine import quiet
 from project.backbones.bundled import efficientnet_lite
 from project.backbones.torchvision import from_torchvision
-from project.data.datasets import folder
+from project.data.folder import folder
 from project.model import heads
 from project.model.classifier import Classifier
 
@@ -42,7 +42,7 @@ def test_a_fit_leaves_every_bit_of_the_backbone(
     backbone: Backbone, head: Callable, images: Path, tmp_path: Path
 ) -> None:
     quiet()
-    data = folder(images, num_workers=0, batch_size=8, checked_dir=tmp_path / "passed")
+    data = folder(images, num_workers=0, batch_size=8, checked_dir=tmp_path / "checked")
     data.setup()
     data.preprocessing = backbone.preprocessing
     model = Classifier(backbone, head, data.classes, lr=0.1)
@@ -135,7 +135,11 @@ def test_class_weights_weigh_the_training_loss_alone_and_are_in_the_checkpoint(b
     model.head = torch.nn.Identity()
     logits, labels = torch.tensor([[2.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1])
     losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    loss = model.training_step((logits, labels), 0)["loss"]  # pyright: ignore[reportOptionalSubscript]
-    assert torch.isclose(loss, (1.5 * losses[0] + 0.5 * losses[1]) / 2)
+    plain = Classifier(backbone, heads.linear, ("a", "b"))
+    plain.head = torch.nn.Identity()
+    weighted, usual = (one.training_step((logits, labels), 0) for one in (model, plain))
+    assert weighted
+    assert usual
+    assert torch.isclose(weighted["loss"] / usual["loss"], (1.5 * losses[0] + 0.5 * losses[1]) / losses.sum())
     assert model.hparams["class_weights"] == [1.5, 0.5]
     assert "class_weights" not in model.state_dict()  # as in every checkpoint of before

@@ -17,7 +17,7 @@ from runs import ROOT, Train, assert_equal, go_on, outcome
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from headstart import forward
+from headstart import backbone
 from headstart.resume.checkpoint_io import AtomicCheckpointIO
 from headstart.resume.checkpoints import newest_checkpoint
 from headstart.resume.finite_loss import refuse_bad_weights
@@ -154,8 +154,8 @@ def features_within(megabytes: int, connection: Any) -> None:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
     images, one = torch.arange(16, dtype=torch.uint8).view(16, 1, 1, 1).repeat(1, 3, 8, 8), torch.ones(1, 3, 1, 1)
-    features = forward.compute_features(Hungry(), images, one, one)
-    connection.send((features.flatten().tolist(), set(forward._that_fit.values())))
+    features = backbone.compute_features(Hungry(), images, one, one)
+    connection.send((features.flatten().tolist(), set(backbone._that_fit.values())))
 
 
 # How much of the 300 MB new threads take for themselves differs from machine to machine.
@@ -183,7 +183,7 @@ def test_a_sixteenth_is_the_least_that_is_tried(kind: type[Exception]) -> None:
     with pytest.raises(
         ValueError, match=r"the memory of cpu is too small for 4 images at once: lower data\.batch_size"
     ):
-        forward.compute_features(Full(), images, one, one)
+        backbone.compute_features(Full(), images, one, one)
     assert tried == [64, 32, 16, 8, 4]
 
 

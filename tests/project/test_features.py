@@ -19,7 +19,7 @@ import torch
 from runs import ROOT, TINY, Train, results
 
 from headstart.features.file import read_features
-from headstart.features.metadata import read_metadata
+from headstart.features.inventory import read_metadata
 
 COMPUTED = re.compile(r"^features: .* images in .*, (\d+) of them computed now", flags=re.MULTILINE)
 
@@ -121,7 +121,7 @@ def test_in_bf16_cached_and_live_runs_come_to_the_same_within_its_noise(train: T
 
 
 def test_features_are_those_of_the_images_in_the_tables_order(train: Train, images: Path) -> None:
-    from headstart.forward import compute_features
+    from headstart.backbone import compute_features
     from headstart.images.dataset import ImageDataset
     from project.backbones.torchvision import from_torchvision
     from project.data.folder import find_images
@@ -253,7 +253,7 @@ def test_a_compiled_network_finds_the_same_features(
 
 
 def test_what_cannot_be_compiled_is_taken_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    from headstart.features.compiling import Compiled
+    from headstart.features.fast_network import Compiled
 
     def refuse(_images: torch.Tensor) -> None:
         raise RuntimeError("no compiler")

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from headstart.images.splits import Splitting
 from project.data.folder import find_images
 
 
@@ -33,7 +34,7 @@ def test_split_folders_are_used_as_they_are(tmp_path: Path, val: str) -> None:
 def test_without_split_folders_the_split_is_seeded_stratified_and_whole(tmp_path: Path) -> None:
     fill(tmp_path, 50, "a")
     fill(tmp_path, 20, "b")
-    found = find_images(tmp_path, val_fraction=0.1, test_fraction=0.2, seed=1)
+    found = find_images(tmp_path, Splitting(0.1, 0.2, seed=1))
     counts = {
         split: [sum(s.label == label for s in getattr(found, split)) for label in (0, 1)]
         for split in ("train", "val", "test")
@@ -41,8 +42,8 @@ def test_without_split_folders_the_split_is_seeded_stratified_and_whole(tmp_path
     assert counts == {"train": [35, 14], "val": [5, 2], "test": [10, 4]}
     paths = [s.path for s in (*found.train, *found.val, *found.test)]
     assert len(set(paths)) == 70
-    assert find_images(tmp_path, 0.1, 0.2, seed=1) == found
-    assert find_images(tmp_path, 0.1, 0.2, seed=2).test != found.test
+    assert find_images(tmp_path, Splitting(0.1, 0.2, seed=1)) == found
+    assert find_images(tmp_path, Splitting(0.1, 0.2, seed=2)).test != found.test
 
 
 def test_new_images_in_one_class_leave_the_split_of_the_others(tmp_path: Path) -> None:
@@ -56,7 +57,7 @@ def test_new_images_in_one_class_leave_the_split_of_the_others(tmp_path: Path) -
 def test_a_missing_split_is_cut_from_train_never_from_the_others(tmp_path: Path) -> None:
     fill(tmp_path / "train", 20, "a", "b")
     fill(tmp_path / "test", 5, "a", "b")
-    found = find_images(tmp_path, val_fraction=0.1)
+    found = find_images(tmp_path, Splitting(val_fraction=0.1))
     assert [len(found.train), len(found.val), len(found.test)] == [36, 4, 10]
     assert all("train" in Path(sample.path).parts for sample in found.val)
 
@@ -86,7 +87,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 
 def test_everything_can_be_test(tmp_path: Path) -> None:
     fill(tmp_path, 3, "a", "b")
-    found = find_images(tmp_path, val_fraction=0, test_fraction=1)
+    found = find_images(tmp_path, Splitting(val_fraction=0, test_fraction=1))
     assert [len(found.train), len(found.val), len(found.test)] == [0, 0, 6]
 
 
@@ -146,7 +147,10 @@ def test_mistakes_are_named(tmp_path: Path, make, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_fractions_must_be_shares(tmp_path: Path) -> None:
-    fill(tmp_path, 5, "a", "b")
-    with pytest.raises(ValueError, match="must be shares of 1"):
-        find_images(tmp_path, val_fraction=0.6, test_fraction=0.6)
+def test_a_folder_that_may_not_be_read_is_named_and_not_left_out(nobody: Path) -> None:
+    fill(nobody, 5, "a", "b")
+    for folder in (nobody / "a", nobody):
+        folder.chmod(0)
+        with pytest.raises(ValueError, match=f"{folder} can't be read .Permission denied.: change its permissions"):
+            find_images(nobody)
+        folder.chmod(0o700)

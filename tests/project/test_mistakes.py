@@ -1,5 +1,6 @@
 """Mistakes that people make: one or two clear lines, an exit code that isn't 0, and no traceback."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,14 @@ MISTAKES = [
     (["data.augment=true"], "did you mean augment? its choices are flip, light, none"),
     (["augment=true"], "a choice is a name, as in augment=light"),
     (["augment.mixup=0.2", "solver=lbfgs"], "augment.mixup and augment.cutmix are for gradient descent"),
-    (["augment.scale=[0.9,0.5]"], "augment.scale=[0.9, 0.5]: give two shares"),
+    (["augment.scale=[0.9,0.5]"], "augment.scale=[0.9, 0.5]: give two fractions"),
     (["features.views=0"], "features.views=0 must be a whole number from 1 up"),
     (["features.verify=hope"], "features.verify=hope: choose stat or content"),
     (["data.batchsize=8"], "did you mean data.batch_size?"),
     (["data.root=???"], "data.root has no value: add data.root=..."),
-    (["monitor=val/acc"], "monitor=val/acc mode=max: choose one of"),
-    (["best.metric=val/losses"], "best.metric=val/losses best.mode=min: choose one of"),
+    (["monitor=val/acc"], "monitor=val/acc: choose one of"),
+    (["best.metric=val/losses"], "best.metric=val/losses: choose one of"),
+    (["monitor=val/loss"], "monitor=val/loss mode=max: its best value is the min, so add mode=min"),
     (["trainer=gpu"], "gpu"),
     (["model.lr=abc"], "model.lr=abc"),
     (["data.batch_size=0"], "data.batch_size=0 must be a whole number"),
@@ -109,3 +111,11 @@ def test_the_soak_refuses_what_it_does_not_take(cli) -> None:
     done = cli("scripts/dev/soak.py", "50")
     assert done.returncode == 1
     assert done.stderr == "error: soak.py takes kills=NUMBER and seed=NUMBER\n"
+
+
+def test_a_job_has_none_of_hydras_settings(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    seen: list[str | None] = []
+    monkeypatch.setattr("project.main.train", lambda _: seen.append(os.environ.get("HYDRA_FULL_ERROR")))
+    train()
+    assert seen == [None]

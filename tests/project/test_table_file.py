@@ -86,8 +86,8 @@ MISTAKES = {
         "^row 2 of .* 'trian' is no split; there are",
     ),
     "a comma without quotes": ("path,label\na.jpg,cat, fat\n", "^row 2 of .* has 3 fields, and there are 2 columns"),
-    "two labels": ("path,label\na.jpg,cat\n./a.jpg,dog\n", r"^rows 2 and 3 of .* say different things of \./a\.jpg"),
-    "two splits": ("path,label,split\na.jpg,cat,train\na.jpg,cat,test\n", "^rows 2 and 3 of .* say different things"),
+    "two labels": ("path,label\na.jpg,cat\n./a.jpg,dog\n", r"^rows 2 and 3 of .* differ about \./a\.jpg"),
+    "two splits": ("path,label,split\na.jpg,cat,train\na.jpg,cat,test\n", "^rows 2 and 3 of .* differ about a"),
     "one file missing": (
         "path,label\na.jpg,cat\nc.jpg,cat\n",
         r"^there is no file .*/c\.jpg \(row 3 of .*\)",
@@ -138,7 +138,7 @@ def test_a_table_of_a_folders_images_gives_the_folders_samples(tmp_path: Path, s
                 file = tmp_path / split / name / ("deep/er" if i % 3 == 0 else "") / f"{i}.jpg"
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch()
-    found = find_images(tmp_path, 0.1, 0.2, 3)
+    found = find_images(tmp_path, Splitting(0.1, 0.2, 3))
     rows = read_labels(table_of(tmp_path, tmp_path / "labels.csv", split_folders))
     assert found.classes == ("1", "2", "10")
     assert image_table(rows, Splitting(0.1, 0.2, 3), "there") == replace(found, ignored=0)

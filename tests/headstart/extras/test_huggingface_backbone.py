@@ -190,9 +190,37 @@ def test_models_that_hide_parts_of_images_are_refused(tmp_path: Path) -> None:
         from_huggingface(str(tmp_path))
 
 
-def test_random_weights_come_from_the_seed(huggingface_vit: Path) -> None:
-    first, again, other = (from_huggingface(str(huggingface_vit), None, seed=seed).digest for seed in (1, 1, 2))
-    assert first == again != other
+def test_random_weights_come_from_the_seed_and_others_from_a_file(huggingface_vit: Path, tmp_path: Path) -> None:
+    first, again, other = (from_huggingface(str(huggingface_vit), None, seed=seed) for seed in (1, 1, 2))
+    assert first.digest == again.digest != other.digest
+    state = {name.removeprefix("network."): value for name, value in first.network.state_dict().items()}
+    torch.save(state, tmp_path / "mine.pt")
+    mine = from_huggingface(str(huggingface_vit), str(tmp_path / "mine.pt"))
+    assert mine.digest == first.digest
+    assert mine.spec["weights"] == str(tmp_path / "mine.pt")
+    assert mine.packages == ("transformers",)
+
+
+@torch.no_grad()
+def test_poolings(huggingface_vit: Path) -> None:
+    def features(pooling: str | None) -> torch.Tensor:
+        backbone = from_huggingface(str(huggingface_vit), pooling=pooling)
+        found = backbone.network(images)
+        assert found.shape == (2, backbone.num_features)
+        return found
+
+    images = torch.rand(2, 3, 32, 32)
+    own, cls, average = (features(pooling) for pooling in (None, "cls", "avg"))
+    torch.testing.assert_close(cls, own)
+    assert not torch.allclose(cls, average)
+    torch.testing.assert_close(features("avg+cls"), torch.cat([average, cls], dim=1))
+    network: Any = from_huggingface(str(huggingface_vit)).network.network
+    states = network(pixel_values=images, output_hidden_states=True).hidden_states
+    earlier = network.layernorm(states[-2])[:, 0]  # normed as the last block's is
+    torch.testing.assert_close(features("blocks:2"), torch.cat([earlier, cls, average], dim=1))
+    assert (features("gem") > 0).all()
+    with pytest.raises(ValueError, match="ViTModel has 3 block"):
+        from_huggingface(str(huggingface_vit), pooling="blocks:4")
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,23 @@
 """data=huggingface: local data sets that the tests make, and a Hub that can't be reached or answers."""
 
 import sys
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hydra.utils import instantiate
 from PIL import Image
-from runs import Train, results
+from runs import composed
 
+from headstart.errors import UserError
 from headstart.extras.huggingface.dataset import read_huggingface
 from headstart.images.decoding import read_image
 from headstart.images.splits import Splitting
-from headstart.images.table import ImageTable, image_table
+from headstart.images.stored import EncodedImage, store_once
+from headstart.images.table import ImageTable, Row, image_table
 
 datasets = pytest.importorskip("datasets", reason="an extra")
 Patch = pytest.MonkeyPatch
@@ -96,6 +100,15 @@ def test_files_are_used_where_they_lie(tmp_path: Path) -> None:
     assert {path for path, _ in samples} == {str(path) for path in (tmp_path / "set").rglob("*.jpg")}
 
 
+def test_a_file_of_two_classes_is_refused_and_one_listed_twice_counts_once(tmp_path: Path) -> None:
+    image = tmp_path / "0.png"
+    image.write_bytes(encoded(0))
+    wolf, dog = EncodedImage(str(image), "wolf"), EncodedImage(str(image), "dog")
+    assert store_once(tmp_path / "same", [wolf, wolf], 2) == [Row(str(image), "wolf")]
+    with pytest.raises(UserError, match=r"0\.png has several classes or splits"):
+        store_once(tmp_path / "different", [wolf, dog], 2)
+
+
 def test_rows_without_label_or_image_are_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train = made(0, 12)
     holes = train.to_dict()
@@ -120,13 +133,13 @@ def test_columns_are_found_by_type_and_chosen_by_name(tmp_path: Path) -> None:
     assert found(tmp_path / "one", tmp_path, label_column="coarse").classes == ("a", "b", "c")
     assert found(tmp_path / "one", tmp_path, label_column="words").classes == ("even", "odd")
     made(0, 12, thumbnail=thumbnail).save_to_disk(tmp_path / "two")
-    with pytest.raises(ValueError, match=r"Set data\.image_column=\.\.\.; there are image, thumbnail$"):
+    with pytest.raises(UserError, match=r"Set data\.image_column=\.\.\.; there are image, thumbnail$"):
         found(tmp_path / "two", tmp_path)
     assert 99 not in values(found(tmp_path / "two", tmp_path, image_column="image"), "train")
     made(0, 12, coarse=coarse).rename_column("label", "fine").save_to_disk(tmp_path / "three")
-    with pytest.raises(ValueError, match=r"Set data\.label_column=\.\.\.; there are fine, coarse$"):
+    with pytest.raises(UserError, match=r"Set data\.label_column=\.\.\.; there are fine, coarse$"):
         found(tmp_path / "three", tmp_path)
-    with pytest.raises(ValueError, match=r"no column corse \(data\.label_column\); did you mean coarse\?"):
+    with pytest.raises(UserError, match=r"no column corse \(data\.label_column\); did you mean coarse\?"):
         found(tmp_path / "three", tmp_path, label_column="corse")
 
 
@@ -137,34 +150,36 @@ def test_labels_that_are_words_or_numbers(tmp_path: Path, kind: str, given: list
     assert found(tmp_path / "saved", tmp_path).classes == tuple(map(str, given))
 
 
-def test_splits_that_nobody_can_guess(tmp_path: Path) -> None:
-    datasets.DatasetDict(left=made(0, 4), right=made(4, 4)).save_to_disk(tmp_path / "saved")
-    with pytest.raises(ValueError, match="has the splits left, right, and none is called train"):
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (("left", "right"), "has the splits left, right, and none is called train"),
+        (("train", "val", "dev"), "has several val splits among train, val, dev: it must be one"),
+    ],
+)
+def test_splits_that_nobody_can_guess(tmp_path: Path, splits: tuple[str, ...], message: str) -> None:
+    datasets.DatasetDict({split: made(0, 4) for split in splits}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(UserError, match=message):
         found(tmp_path / "saved", tmp_path)
 
 
 def test_a_folder_of_something_else_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "notes.xyz").touch()
-    with pytest.raises(ValueError, match=r"the data set .*/set can't be read") as caught:
+    with pytest.raises(UserError, match=r"the data set .*/set can't be read") as caught:
         found(tmp_path / "set", tmp_path)
     assert "\n" not in str(caught.value)
 
 
-class Hub:
-    """Answers `dataset_info` with a commit, or with an error."""
+def hub(answer: str | Exception) -> Callable[[], SimpleNamespace]:
+    """An HfApi that knows one commit, or can't be asked."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def dataset_info(*_: Any, **__: Any) -> SimpleNamespace:
+        if isinstance(answer, Exception):
+            raise answer
+        return SimpleNamespace(sha=answer)
 
-    def __call__(self) -> "Hub":
-        return self
-
-    def dataset_info(self, name: str, timeout: float) -> Any:
-        del name, timeout
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return SimpleNamespace(sha=self.answer)
+    return lambda: SimpleNamespace(dataset_info=dataset_info)
 
 
 def test_of_the_hub_a_commit_is_taken_and_used_without_a_network_later(
@@ -177,29 +192,30 @@ def test_of_the_hub_a_commit_is_taken_and_used_without_a_network_later(
         return datasets.DatasetDict(train=made(0, 12), test=made(20, 4))
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    monkeypatch.setattr("huggingface_hub.HfApi", Hub("c0ffee"))
+    monkeypatch.setattr("huggingface_hub.HfApi", hub("c0ffee"))
     first = found("some/dogs", tmp_path, config="small")
     assert asked == [(("some/dogs", "small"), {"revision": "c0ffee"})]
-    monkeypatch.setattr("huggingface_hub.HfApi", Hub(OSError("no route to host")))
+    monkeypatch.setattr("huggingface_hub.HfApi", hub(OSError("no route to host")))
     assert found("some/dogs", tmp_path, config="small") == first
-    assert "the Hub can't be reached (ConnectionError: no route to host): some/dogs is taken as" in caplog.text
-    with pytest.raises(ValueError, match=r"the data set some/dogs can't be fetched, and was never before .*no route"):
+    assert "the Hub can't be reached (OSError: no route to host): some/dogs is taken as" in caplog.text
+    with pytest.raises(UserError, match=r"the data set some/dogs can't be fetched, and was never before .*no route"):
         found("some/dogs", tmp_path)
     assert len(asked) == 1
 
 
 def test_a_name_that_the_hub_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"the Hub has no data set .* for us, and there is no folder"):
+    with pytest.raises(UserError, match=r"the Hub has no data set .* for us, and there is no folder"):
         found("./nowhere/at all", tmp_path)
 
 
 def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ValueError, match=r"pip install -e \.\[huggingface\]"):
+    with pytest.raises(UserError, match=r"pip install -e \.\[huggingface\]"):
         found(tmp_path, tmp_path)
 
 
-def test_a_run(train: Train, tmp_path: Path) -> None:
+def test_the_config_reaches_it(tmp_path: Path) -> None:
     made(0, 20).save_to_disk(tmp_path / "saved")
-    (run_dir,) = train("data=huggingface", f"data.name={tmp_path / 'saved'}", "trainer.max_epochs=1")
-    assert results(run_dir)["classes"] == ["dog", "wolf"]
+    data = instantiate(composed("data=huggingface", f"data.name={tmp_path}/saved", f"data_dir={tmp_path}/data").data)
+    data.setup()
+    assert data.table.classes == ("dog", "wolf")

@@ -6,9 +6,8 @@ from lightning.pytorch import Trainer
 from runs import composed
 
 from headstart.check import check
-from headstart.images.balance import balanced_class_weights, balanced_sample_weights
-from headstart.images.table import ImageTable, Sample
-from project.build import make_data, make_model
+from headstart.images.table import ImageTable, Sample, balanced_class_weights, balanced_sample_weights
+from project.build import images, model
 from project.data.datamodule import ImageData
 
 CLASSES = ("a", "b", "c")
@@ -37,7 +36,7 @@ def test_classes_weigh_the_same_and_images_one_on_average(table: ImageTable) -> 
 def test_the_loss_is_weighted_or_images_are_drawn(
     table: ImageTable, tmp_path: Path, balance: str, weights: list[float] | None
 ) -> None:
-    data = ImageData(lambda: table, batch_size=5, num_workers=0, checked_dir=tmp_path, balance=balance)
+    data = ImageData(lambda _: table, batch_size=5, num_workers=0, checked_dir=tmp_path, balance=balance)
     data.setup()
     assert data.class_weights == weights
     data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
@@ -57,8 +56,8 @@ def test_the_config_reaches_loss_and_order(tmp_path: Path, table: ImageTable, so
     cfg = composed(f"solver={solver}", *backbone, "data=folder", f"data.balance={balance}", f"data_dir={tmp_path}")
     cfg.data.root, cfg.data.val_fraction, cfg.data.test_fraction = str(tmp_path / "root"), 0, 0
     check(cfg)
-    data = make_data(cfg)
-    model = make_model(cfg, data)
-    given = None if model.class_weights is None else model.class_weights.tolist()
+    data = images(cfg)
+    made = model(cfg, data)
+    given = None if made.class_weights is None else made.class_weights.tolist()
     assert given == ([0.5, 2, 2] if balance == "weights" else None)
     assert data.balance == balance
