@@ -8,8 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from runs import ROOT
 
-from headstart.resume.command_line import expand_resume, merge_overrides
-from headstart.resume.overrides import imply
+from headstart.resume.command_line import expand_resume, imply, merge_overrides
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
@@ -37,7 +36,7 @@ def test_every_train_command_composes(command: str, workdir: Path) -> None:
     # Of a sweep, the first job: `head=linear,mlp` is `head=linear`. The cosine head is for the reader to write.
     first = [re.sub(r"^([^=]+=[^,\[]+),.*", r"\1", argument) for argument in arguments]
     first = [argument for argument in first if argument != "head=cosine" and not argument.startswith("head.scale=")]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(ROOT / "conf")):
         compose("train", merge_overrides([], [*first, "run_dir=x", "sweep_dir=y"]))
 
 
