@@ -40,3 +40,12 @@ def test_the_benchmark_measures_all_it_names(
     assert (workdir / "logs/benchmark/latest.png").stat().st_size > 5000
     assert "first pass" in capsys.readouterr().out
     assert {path.name for path in workdir.iterdir()} == {"logs"}
+
+
+def test_it_says_what_it_does_and_the_soak_refuses_what_it_does_not_take(cli) -> None:
+    done = cli("scripts/dev/benchmark.py", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "scripts/dev/benchmark.py" in done.stdout
+    done = cli("scripts/dev/soak.py", "50")
+    assert done.returncode == 1
+    assert done.stderr == "error: soak.py takes kills=NUMBER and seed=NUMBER\n"

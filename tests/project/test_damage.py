@@ -143,6 +143,18 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(
     assert len((workdir / "run/metrics.csv").read_text().splitlines()) == 10
 
 
+def test_a_kill_while_the_last_checkpoint_is_moved_loses_no_name(
+    train: Train, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("trainer.max_epochs=1", RUN)
+    folder = workdir / "run/checkpoints"
+    content = (folder / "last.ckpt").read_bytes()
+    (folder / "last.ckpt").rename(folder / "next.ckpt")
+    go_on(monkeypatch, "resume=run")
+    assert (folder / "last.ckpt").read_bytes() == content
+    assert not (folder / "next.ckpt").exists()
+
+
 class Hungry(nn.Module):
     """Takes 40 MB of memory for every image."""
 

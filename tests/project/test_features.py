@@ -238,18 +238,30 @@ def test_list_and_prune(train: Train, cli: Callable[..., subprocess.CompletedPro
 
 
 @pytest.mark.slow
-def test_a_compiled_network_finds_the_same_features(
-    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = []
-    for worth_it in (1000, 1):
+def test_a_compiled_network_finds_the_same_features(caplog: pytest.LogCaptureFixture) -> None:
+    from headstart.features.fast_network import Compiled
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten()).eval()
+    batch = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with caplog.at_level(logging.INFO, "headstart"):
+        compiled = Compiled(network, batch)
+    assert ("features: compiled in" in caplog.text) == bool(shutil.which("g++"))
+    for images in (batch, batch[:3]):  # a last batch is smaller
+        assert torch.allclose(compiled(images), network(images), rtol=1e-3, atol=1e-4)
+
+
+def test_from_how_many_images_on_it_is_compiled(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[int] = []
+
+    def note(network: torch.nn.Module, images: torch.Tensor) -> torch.nn.Module:
+        compiled.append(len(images))
+        return network
+
+    monkeypatch.setattr("headstart.features.compute.Compiled", note)
+    for worth_it in (81, 80):
         monkeypatch.setattr("headstart.features.compute.WORTH_IT", worth_it)
-        train("trainer.precision=32-true", "data.batch_size=16", "trainer.max_epochs=1")
-        (path,) = [path for path in files() if read_metadata(path)["images"] == 40]
-        found.append(read_features(path).clone())
-        shutil.rmtree("data/features")
-    assert ("features: compiled in" in capsys.readouterr().out) == bool(shutil.which("g++"))
-    assert torch.allclose(*found, rtol=1e-3, atol=1e-4 * float(found[0].abs().max()))
+        train("data.batch_size=16", "trainer.max_epochs=1", f"features.dir=features-{worth_it}")
+    assert compiled == [16]
 
 
 def test_what_cannot_be_compiled_is_taken_as_it_is(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from runs import Train
+from runs import ROOT, Train
 
 MISTAKES = [
     (["data.root=/nowhere"], "there is no folder /nowhere (data.root)"),
@@ -100,17 +100,11 @@ def test_misspelt_scripts(cli) -> None:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("script", ["dev/benchmark", "evaluate", "features"])
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "scripts").glob("*.py")))
 def test_every_script_says_what_it_does_without_doing_it(script: str, cli) -> None:
     done = cli(f"scripts/{script}.py", "--help")
     assert done.returncode == 0, done.stderr
     assert f"scripts/{script}.py" in done.stdout or f"usage: {script}.py" in done.stdout
-
-
-def test_the_soak_refuses_what_it_does_not_take(cli) -> None:
-    done = cli("scripts/dev/soak.py", "50")
-    assert done.returncode == 1
-    assert done.stderr == "error: soak.py takes kills=NUMBER and seed=NUMBER\n"
 
 
 def test_a_job_has_none_of_hydras_settings(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,16 @@
 import csv
 import json
+import runpy
 import shutil
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import Train, results
+from runs import ROOT, Train, results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -213,25 +215,24 @@ def test_debug_modes_run(train: Train, debug: str) -> None:
     assert (run_dir / "fit-profile.txt").exists() == (debug == "profiler")
 
 
-@pytest.mark.slow
-def test_evaluate_repeats_the_runs_test(train: Train, cli, images: Path, tmp_path: Path) -> None:
+def evaluate(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+    runpy.run_path(str(ROOT / "scripts/evaluate.py"), run_name="__main__")
+
+
+def test_evaluate_repeats_the_runs_test(
+    train: Train, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (run_dir,) = train()
     accuracy = results(run_dir)["metrics"]["test/accuracy"]
-    done = cli("scripts/evaluate.py", str(run_dir))
-    assert done.returncode == 0, done.stderr
-    assert f"{accuracy:.4f}" in done.stdout
-    assert "Lightning" not in done.stdout + done.stderr  # no advertisements
     everything = ["data=folder", "data.root=elsewhere", "data.test_fraction=1", "data.val_fraction=0"]
-    elsewhere = [str(run_dir), *everything]
     shutil.copytree(images / "test", tmp_path / "elsewhere")
-    done = cli("scripts/evaluate.py", *elsewhere)
-    assert done.returncode == 0, done.stderr
-    assert "test 20" in done.stdout
-    assert f"{accuracy:.4f}" in done.stdout
-    done = cli("scripts/evaluate.py", str(run_dir), "data=folder")
-    assert "error: data.root has no value" in done.stderr
+    for arguments in ([], everything):
+        capsys.readouterr()
+        evaluate(monkeypatch, str(run_dir), *arguments)
+        assert f"{accuracy:.4f}" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"^error: data\.root has no value"):
+        evaluate(monkeypatch, str(run_dir), "data=folder")
     shutil.rmtree(tmp_path / "elsewhere" / "red")
-    done = cli("scripts/evaluate.py", *elsewhere)
-    assert done.returncode == 1
-    assert "the checkpoint knows the classes" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(SystemExit, match=r"^error: the checkpoint knows the classes"):
+        evaluate(monkeypatch, str(run_dir), *everything)

@@ -77,13 +77,21 @@ class LastCheckpoint(Checkpoint):
             return
         refuse_bad_weights(trainer.lightning_module)
         trainer.save_checkpoint(self.dirpath / "next.ckpt", weights_only=False)
-        if trainer.is_global_zero:  # a kill between any two of these leaves all of them, under one name or another
-            names = ["next.ckpt", "last.ckpt", *(f"last-{number}.ckpt" for number in range(1, self.keep))]
-            for newer, older in reversed(list(pairwise(names))):
-                if (self.dirpath / newer).exists():
-                    (self.dirpath / newer).replace(self.dirpath / older)
+        self._move_down(trainer)
         trainer.strategy.barrier("last.ckpt is in its place")
         self._saved_at = time.monotonic()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Finish what a kill broke off: a run that had ended by then trains, and saves, no more."""
+        if (self.dirpath / "next.ckpt").exists():
+            self._move_down(trainer)
+
+    def _move_down(self, trainer: Trainer) -> None:
+        """A kill between any two of these moves leaves all checkpoints, under one name or another."""
+        names = ["next.ckpt", "last.ckpt", *(f"last-{number}.ckpt" for number in range(1, self.keep))]
+        for newer, older in reversed(list(pairwise(names))) if trainer.is_global_zero else ():
+            if (self.dirpath / newer).exists():
+                (self.dirpath / newer).replace(self.dirpath / older)
 
     def _is_older_than(self, seconds: float) -> bool:
         return time.monotonic() - self._saved_at >= seconds
