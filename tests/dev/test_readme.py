@@ -62,5 +62,11 @@ def test_every_file_it_names_is_there(path: str) -> None:
     assert (ROOT / path).exists() or path == "conf/head/cosine.yaml"
 
 
+def test_the_tests_that_the_engines_readme_names_are_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)`", (ROOT / "src/headstart/README.md").read_text())
+    assert len(named) >= 10
+    assert all((ROOT / path).exists() for path in named)
+
+
 def test_it_is_short() -> None:
     assert README.count("\n") < 300
