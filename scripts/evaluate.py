@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     fixed = [f"run_dir='{run_dir}'", "sweep_dir=null", "resume=null"]  # what Hydra or the run's own start would say
     with composed(merge_overrides(run_overrides(run_dir), [*typed, *fixed]), TRUSTED) as cfg:
         check(cfg)
-        from project.main import evaluate  # torch, once the config is known to be right
+        from project.evaluation import evaluate  # torch, once the config is known to be right
 
         evaluate(cfg, run_dir / "checkpoints" / "best.ckpt")
 

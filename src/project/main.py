@@ -10,9 +10,8 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from headstart.errors import UserError
 from headstart.files import short
-from headstart.fit import fit, measure
+from headstart.fit import fit
 from headstart.machine import prepare_process
 from headstart.resume.checkpoints import newest_checkpoint
 from headstart.resume.command_line import KEY as RESUME
@@ -23,8 +22,7 @@ from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, l
 
 from . import build
 from .head_first import train_head_first
-from .model.classifier import Classifier
-from .reporting.report import print_metrics, report
+from .reporting.report import report
 from .reporting.results import finished_score, write_interrupted
 from .reporting.sweep import refuse_several_processes
 
@@ -80,18 +78,3 @@ def run(cfg: DictConfig, request: StopRequest, command: str) -> float:
         log_score(trainer.loggers, score, trainer.global_step)
     report(Path(cfg.run_dir), score, fitted, model, command, with_plots=not in_sweep)
     return score
-
-
-def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:
-    """Test a checkpoint on the config's data and return the metrics; raises UserError when the classes differ."""
-    prepare_process()
-    images = build.images(cfg)
-    model = Classifier.load_from_checkpoint(checkpoint)
-    if images.classes != model.classes:
-        raise UserError(
-            f"the checkpoint knows the classes {', '.join(model.classes)}; the data has {', '.join(images.classes)}"
-        )
-    images.preprocessing = model.preprocessing
-    metrics = measure(model, build.features(cfg, images, model), build.trainer(cfg, []), splits=("test",))
-    print_metrics(metrics)
-    return metrics

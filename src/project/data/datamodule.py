@@ -51,12 +51,10 @@ class ImageData(LightningDataModule):
         super().__init__()
         if balance not in BALANCE:
             raise UserError(f"data.balance={balance}: choose {' or '.join(BALANCE)}")
-        self.find = find
+        self.find, self.loading = find, Loading(**loading)
         self.splitting = Splitting(val_fraction, test_fraction, seed, folds, fold, group)
-        self.loading = Loading(**loading)
         self.batch_size, self.balance = self.loading.batch_size, balance
-        self.seed = 0
-        self.augment = Augment()
+        self.seed, self.augment = 0, Augment()
         self.preprocessing: Preprocessing | None = None
         self.table: ImageTable | None = None
 

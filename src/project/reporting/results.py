@@ -5,6 +5,7 @@ import platform
 import signal
 import subprocess
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,17 @@ def write_results(
         "best_checkpoint": str(best) if best else None,
         "confusion_matrix": confusion_matrix,
         "classes": list(model.classes),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": versions(),
         "git_commit": git_commit(),
         "command": command,
     }
     _write(run_dir, content)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Those of Python and of the packages that decide what comes out."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, command: str) -> None:
@@ -69,6 +76,7 @@ def _write(run_dir: Path, content: dict[str, Any]) -> None:
     write_atomically(run_dir / "results.json", json.dumps(content, indent=2) + "\n")
 
 
+@cache  # the jobs of a sweep run the same code
 def git_commit() -> str | None:
     """The commit that is checked out here, with `-dirty` after it when files differ; None outside of git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
