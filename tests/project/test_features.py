@@ -53,12 +53,14 @@ def test_a_second_run_computes_nothing_and_comes_to_the_same(train: Train, capsy
     }
 
 
+@pytest.mark.slow
 def test_a_sweep_shares_one_pass(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     runs = train("-m", "model.lr=0.001,0.01", "model.weight_decay=0,0.1", "seed=1,2", "trainer.max_epochs=1")
     assert len(runs) == 8
     assert computed(capsys.readouterr().out) == [80] + 7 * [0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "again"),
     [
@@ -87,6 +89,7 @@ def test_what_changes_is_computed_again_and_nothing_else(
     assert len(files()) == 3 + {0: 0, 20: 1, 80: 3}[again]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["none", "layer"])
 def test_cached_and_live_runs_come_to_the_same(train: Train, norm: str) -> None:
     shared = ("trainer.precision=32-true", "data.batch_size=7", f"norm={norm}")
@@ -136,6 +139,7 @@ def test_features_are_those_of_the_images_in_the_tables_order(train: Train, imag
     assert torch.allclose(read_features(path)[[0, 17, 39]], wanted, atol=1e-4 * float(wanted.abs().max()))
 
 
+@pytest.mark.slow
 def test_views_are_computed_once_and_taken_in_turns(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     for views in (1, 3, 3):
         train(f"features.views={views}", "solver=adamw", f"hydra.run.dir=logs/runs/{len(files())}")

@@ -22,6 +22,9 @@ ROADS = {
 }  # fmt: skip
 
 
+FAST = ("cached", "lbfgs")  # in `make check`, too
+
+
 def stops(road: str) -> list[tuple[int, int]]:
     """Epoch and batch of every signal that one run gets: the first step, a middle one, an epoch's last and first."""
     if road == "lbfgs":  # one batch an epoch
@@ -31,7 +34,7 @@ def stops(road: str) -> list[tuple[int, int]]:
     return [(0, 0), (1, 2), (1, 4), (2, 0)]
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("road", [pytest.param(road, marks=() if road in FAST else pytest.mark.slow) for road in ROADS])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(train: Train, monkeypatch: pytest.MonkeyPatch, road: str) -> None:
     options = [*ROADS[road], "trainer.max_epochs=3", "patience=9", "logger=none"]
     train(*options, "hydra.run.dir=logs/runs/whole")

@@ -17,6 +17,7 @@ from project.backbones.timm import from_timm
 from project.model.strategy import Strategy
 
 RESNET, VIT = "test_resnet.r160_in1k", "test_vit.r160_in1k"
+FAST = ("frozen", "until", "lora")  # in `make check`, too
 EVERYTHING = ".*"
 NOTHING = "(?!)"
 TRAINED = {
@@ -31,7 +32,9 @@ TRAINED = {
 }
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in TRAINED]
+)
 def test_a_run_changes_what_its_strategy_says_and_nothing_else(train: Train, name: str) -> None:
     backbone, extra, changing = TRAINED[name]
     options = extra or [f"strategy={name}"]
@@ -130,6 +133,7 @@ def test_lora_is_for_transformers() -> None:
         Strategy(trained="adapters", adapt=lora.add_adapters).groups(from_timm(RESNET, weights=None).network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["finetune", "gradual", "lp_ft", "bitfit", "lora"])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     train: Train, monkeypatch: pytest.MonkeyPatch, strategy: str
