@@ -5,9 +5,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from headstart.check import check
 from headstart.errors import environment_of_a_job, readable_errors
-from headstart.resume.command_line import understand
+from headstart.resume.command_line import check, understand
 from project import TRUSTED
 
 

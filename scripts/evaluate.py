@@ -6,9 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from headstart.check import check
 from headstart.errors import UserError, readable_errors
-from headstart.resume.command_line import composed, merge_overrides, quote_shards, run_overrides
+from headstart.resume.command_line import check, composed, merge_overrides, quote_shards, run_overrides
 from headstart.resume.trusted import note_typed
 from project import TRUSTED
 

@@ -14,9 +14,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Column, Table
 
-from headstart.check import check
 from headstart.errors import UserError, readable_errors
-from headstart.resume.command_line import composed
+from headstart.resume.command_line import check, composed
 from project import TRUSTED
 
 ROOT = Path(__file__).parents[1]

@@ -11,9 +11,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from headstart.check import check
 from headstart.errors import UserError, readable_errors
-from headstart.resume.command_line import composed, merge_overrides
+from headstart.resume.command_line import check, composed, merge_overrides
 from project import TRUSTED
 
 SEARCH = (  # endless, with nothing kept and nothing validated
@@ -44,7 +43,7 @@ def search(cfg: DictConfig, folder: Path) -> float | None:
     """The rate at which the loss falls fastest, if any; the curve is drawn in `folder`."""
     from headstart.extras.find_lr.search import RateSearch
     from headstart.machine import prepare_process
-    from headstart.resume.step_seed import StepSeed
+    from headstart.resume.steps import StepSeed
     from project import build
 
     prepare_process()

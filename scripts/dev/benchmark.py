@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from headstart.errors import readable_errors
-from headstart.resume.command_line import composed
+from headstart.resume.command_line import check, composed
 from project import TRUSTED
 
 LATEST = Path("logs/benchmark/latest.json")
@@ -49,7 +49,6 @@ def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     """Everything, in the order in which it is best watched: the shortest first."""
     from comparison import first_pass, runs
 
-    from headstart.check import check
     from headstart.machine import prepare_process
     from project import build
 

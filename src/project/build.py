@@ -17,8 +17,8 @@ from headstart.errors import UserError
 from headstart.features.cache import FeatureData
 from headstart.images.augmentation import Mixing
 from headstart.machine import best_precision, repeatable
-from headstart.resume.checkpoint_io import AtomicCheckpointIO
-from headstart.resume.step_seed import StepSeed
+from headstart.resume.checkpoints import AtomicCheckpointIO
+from headstart.resume.steps import StepSeed
 from headstart.resume.trusted import refuse_untyped_commands
 from headstart.tracking.history import History
 

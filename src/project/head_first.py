@@ -7,10 +7,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import DictConfig
 
 from headstart.fit import fit_head
-from headstart.resume.finite_loss import FiniteLoss
-from headstart.resume.signals import StopRequest
-from headstart.resume.step_seed import StepSeed
-from headstart.resume.stop_on_signal import StopOnSignal
+from headstart.resume.signals import StopOnSignal, StopRequest
+from headstart.resume.steps import FiniteLoss, StepSeed
 from headstart.tracking.history import History
 from headstart.tracking.training_means import TrainingMeans
 

@@ -15,9 +15,8 @@ from headstart.fit import fit
 from headstart.machine import prepare_process
 from headstart.resume.checkpoints import newest_checkpoint
 from headstart.resume.command_line import KEY as RESUME
-from headstart.resume.finite_loss import FiniteLoss
-from headstart.resume.signals import Interrupted, StopRequest
-from headstart.resume.stop_on_signal import StopOnSignal
+from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest
+from headstart.resume.steps import FiniteLoss
 from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, log_score
 
 from . import build

@@ -5,8 +5,8 @@ import torch
 from lightning.pytorch import Trainer
 from runs import composed
 
-from headstart.check import check
 from headstart.images.table import ImageTable, Sample, balanced_class_weights, balanced_sample_weights
+from headstart.resume.command_line import check
 from project.build import images, model
 from project.data.datamodule import ImageData
 

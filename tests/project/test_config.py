@@ -13,9 +13,9 @@ from runs import CHOICES, CONF, FILES, chosen, composed
 from torch import nn
 
 from headstart.backbone import Backbone
-from headstart.check import check
 from headstart.images.augmentation import Augment
 from headstart.machine import best_precision
+from headstart.resume.command_line import check
 from project import build
 from project.model.strategy import Strategy
 

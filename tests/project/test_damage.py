@@ -18,9 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 from headstart import backbone
-from headstart.resume.checkpoint_io import AtomicCheckpointIO
-from headstart.resume.checkpoints import newest_checkpoint
-from headstart.resume.finite_loss import refuse_bad_weights
+from headstart.resume.checkpoints import AtomicCheckpointIO, newest_checkpoint
+from headstart.resume.steps import refuse_bad_weights
 
 BY_STEP = ["head=mlp", "features.batch_size=8", "logger=none", "callbacks.last_checkpoint.minutes=1e-9"]
 RUN = "hydra.run.dir=run"

@@ -4,16 +4,19 @@ A frozen backbone's weights are where they came from, so a small checkpoint name
 changed; those that were trained are in it. Everything is of plain types, for `torch.load(weights_only=True)`.
 """
 
+import io
 import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from torch import nn
 
 from ..backbone import Backbone
 from ..errors import UserError
+from ..files import PART, short, write_atomically
 from ..specs import Later, Spec, from_spec, to_spec
 
 log = logging.getLogger(__name__)
@@ -113,3 +116,31 @@ def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: st
         )
     own = {PREFIX + name: value for name, value in backbone.state_dict().items()}
     checkpoint["state_dict"] = own | checkpoint["state_dict"]
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """What Lightning saves by.
+
+    Its own stages files in $TMPDIR, maybe on another disk: a kill in the copy destroys the old one
+    (https://github.com/Lightning-AI/pytorch-lightning/issues/21253).
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        """Write it to a file of its own, then take the place of `path`; raises UserError when the disk is full."""
+        content, path = io.BytesIO(), Path(path)
+        torch.save(checkpoint, content)  # into memory: on a full disk, torch would end the process from its C++
+        try:
+            for stray in path.parent.glob("*" + PART):  # of a process that was killed
+                stray.unlink()
+            write_atomically(path, content.getbuffer())
+        except OSError as error:
+            raise UserError(
+                f"{short(path)} can't be written ({error.strerror}): the checkpoints from before are as they "
+                f"were; make room, then go on with resume={short(path.parent.parent)}"
+            ) from error
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove one checkpoint, and nothing else: Lightning takes the path from a file that may be a stranger's."""
+        path = Path(path)
+        if path.suffix == ".ckpt" and ".." not in path.parts and path.is_file():
+            path.unlink()

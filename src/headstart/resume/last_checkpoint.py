@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from ..errors import UserError
-from .finite_loss import refuse_bad_weights
+from .steps import refuse_bad_weights
 
 BETWEEN_EPOCHS = 10.0  # seconds that must have passed: an epoch of features is repeated faster than it is saved
 

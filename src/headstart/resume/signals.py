@@ -1,15 +1,22 @@
-"""How a run is asked to stop: by SIGTERM, SIGUSR1 or SIGUSR2 from a scheduler, and by Ctrl-C."""
+"""How a run is asked to stop, by SIGTERM, SIGUSR1 or SIGUSR2 from a scheduler or by Ctrl-C, and how it does so."""
 
 import atexit
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from functools import cache
 from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from .last_checkpoint import LastCheckpoint
 
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows knows the first two
+PATIENCE = 5.0  # seconds: a validation that takes longer is broken off, and done again when the run goes on
 
 
 class Interrupted(SystemExit):
@@ -64,3 +71,74 @@ def ignore_signals(worker: int = 0) -> None:  # noqa: ARG001 (its number)
 def end_workers_at_exit() -> None:
     """See to it that they end with this process: at its exit, Python asks them by the signal that they ignore."""
     atexit.register(lambda: [child.kill() for child in multiprocessing.active_children() if child.daemon])
+
+
+class StopOnSignal(Callback):
+    """Ends training at the next step when `request` asks for it, with a checkpoint from which it goes on exactly.
+
+    With several devices all stop, whichever of them got the signal.
+    """
+
+    def __init__(self, request: StopRequest) -> None:
+        self.request = request
+        self._broken_off_after = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on a signal waits for the end of a step."""
+        self.request.listen()  # Lightning has just put its own handlers in place, which save nothing
+        self.request.deferred = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and stop here, unless the epoch's end is nearer than a good place to go on from."""
+        savers = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
+        if self._is_asked(trainer) and all(saver.may_save_after(trainer, batch_idx) for saver in savers):
+            self._stop(trainer, savers)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save and stop between two epochs."""
+        if self._is_asked(trainer):
+            self._stop(trainer, [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, LastCheckpoint)])
+
+    def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """Wait for a short validation, and break a long one off."""
+        if self.request.signum is not None:
+            self._broken_off_after = self._broken_off_after or time.monotonic() + PATIENCE
+            if time.monotonic() > self._broken_off_after:
+                raise Interrupted(self.request.signum)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the signals back from Lightning, which takes them whenever a Trainer begins something."""
+        self.request.listen()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The same."""
+        self.request.listen()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Training is over, and about to be saved."""
+        self.request.deferred = False
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Training is saved."""
+        self.request.check()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Whatever ends training, a signal needn't wait any more; other devices' processes are told of it."""
+        self.request.deferred = False
+        self.request.position = (trainer.current_epoch, trainer.global_step)
+        launcher = trainer.strategy.launcher
+        if isinstance(exception, Interrupted) and hasattr(launcher, "kill"):
+            launcher.kill(signal.SIGTERM)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+
+    def _is_asked(self, trainer: Trainer) -> bool:
+        asked = self.request.signum is not None
+        return trainer.strategy.reduce_boolean_decision(asked, all=False) if trainer.world_size > 1 else asked
+
+    def _stop(self, trainer: Trainer, savers: list[LastCheckpoint]) -> None:
+        for saver in savers:
+            saver.save(trainer)
+        self.request.position = (trainer.current_epoch, trainer.global_step)
+        self.request.signum = self.request.signum or signal.SIGTERM  # when it was another device that got it
+        self.request.check()
