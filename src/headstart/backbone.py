@@ -81,8 +81,7 @@ def compute_features(network: nn.Module, images: Tensor, mean: Tensor, std: Tens
     pixels in [0, 255]. Where the memory is too small for all images at once, they are computed in smaller parts,
     with the same results: a frozen network does not mix the images of a batch.
 
-    Raises:
-        UserError: a sixteenth of the images at once is still too much for the memory.
+    Raises UserError when a sixteenth of the images at once is still too much for the memory.
     """
     device = images.device
     wanted = CPU_CHUNK if device.type == "cpu" else len(images)

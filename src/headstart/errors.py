@@ -1,27 +1,23 @@
 """A user's mistake is told in one line; a bug keeps its traceback."""
 
-import difflib
 import os
 import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    InstantiationException,
-    MissingConfigException,
-)
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 PROJECT_DIR = Path(__file__).parents[2]
 CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
+CUTOFF = 0.5  # of the likeness of two words, from 0 to 1
 UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
 
 _set_here = False  # the variable FULL_ERROR, and not by the user
@@ -62,14 +58,11 @@ def readable_errors() -> Iterator[None]:
 @contextmanager
 def environment_of_a_job() -> Iterator[None]:
     """Hide what `readable_errors` has set: processes that a job starts inherit it, and would print tracebacks."""
-    if not _set_here:
-        yield
-        return
-    del os.environ[FULL_ERROR]
+    hidden = {FULL_ERROR: os.environ.pop(FULL_ERROR)} if _set_here else {}
     try:
         yield
     finally:
-        os.environ[FULL_ERROR] = "1"
+        os.environ.update(hidden)
 
 
 def explain(error: BaseException) -> str | None:
@@ -117,7 +110,9 @@ def _explain_key(key: str) -> str:
     known, last = known_keys(), key.rpartition(".")[2]
     if key in known:
         return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}"
-    close = [last] if last in known else _closest(key, known, 1)  # data.augment was meant to be augment
+    close = (
+        [last] if last in known else get_close_matches(key, known, 1, CUTOFF)
+    )  # data.augment was meant to be augment
     hint = f"did you mean {close[0]}? " if close else ""
     choices = sorted(path.stem for name in close for path in CONF_DIR.glob(f"{name}/[!_]*.yaml"))  # of a group
     hint += f"its choices are {', '.join(choices)}; " if choices else ""
@@ -126,12 +121,8 @@ def _explain_key(key: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
     """Those of `known` that `word` was maybe meant to be, as a question and a space; "" when none is like it."""
-    close = _closest(word, known, most)
+    close = get_close_matches(word, list(known), most, CUTOFF)
     return f"did you mean {' or '.join(close)}? " if close else ""
-
-
-def _closest(word: str, known: Iterable[str], most: int) -> list[str]:
-    return difflib.get_close_matches(word, list(known), n=most, cutoff=0.5)
 
 
 def listed(names: Sequence[object], most: int = 10) -> str:

@@ -1,17 +1,17 @@
 """Objects in, metrics out: fit a model, then validate and test its best checkpoint."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch import nn
+from torch import Tensor, nn
 
 from .features.cache import FeatureData
-from .tracking.training_means import TrainingMeans
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,10 @@ class Fitted:
     skipped_images: int = 0
 
 
-def fit(
-    model: LightningModule,
-    data: LightningDataModule,
-    trainer: Trainer,
-    resume_from: str | Path | None = None,
-) -> Fitted:
-    """Train `model` (from the checkpoint `resume_from` on, if given), and measure the best of it.
+def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, resume_from: Path | None = None) -> Fitted:
+    """Train `model`, from the checkpoint `resume_from` on if given, and measure the best of it.
 
-    Raises:
-        UserError: the checkpoint to resume from belongs to another backbone.
+    Raises UserError when the checkpoint to resume from belongs to another backbone.
     """
     stopwatch = Stopwatch()
     if isinstance(data, FeatureData) and not data.live:
@@ -49,7 +43,7 @@ def fit(
         metrics=metrics,
         best_checkpoint=best,
         seconds=({"features": data.seconds} if isinstance(data, FeatureData) else {}) | stopwatch.seconds,
-        images_per_second=stopwatch.images_per_second,
+        images_per_second=stopwatch.images / stopwatch.seconds["fit"],
         skipped_images=table.skipped if table else 0,
     )
 
@@ -99,23 +93,14 @@ class Stopwatch(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Stop it; resumed phases add up."""
-        elapsed = time.perf_counter() - self._started
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + elapsed
+        self.seconds[stage] = self._elapsed(stage)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Count a batch of training images."""
         self.images += len(batch[1]) * trainer.world_size
 
     def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """Count a batch of validation images, those of the sanity check and of the final validation not."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
@@ -123,17 +108,55 @@ class Stopwatch(Callback):
 
     def state_dict(self) -> dict[str, float]:
         """What a run that goes on counts on from: its time of fitting so far, and the images."""
-        return {
-            "seconds": self.seconds.get("fit", 0.0) + time.perf_counter() - self._started,
-            "images": self.images,
-        }
+        return {"seconds": self._elapsed("fit"), "images": self.images}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Count on, where nothing has been counted yet."""
         if "fit" not in self.seconds:
             self.seconds["fit"], self.images = state_dict["seconds"], int(state_dict["images"])
 
-    @property
-    def images_per_second(self) -> float:
-        """Training and validation images per second of fitting."""
-        return self.images / self.seconds["fit"] if self.seconds.get("fit") else 0.0
+    def _elapsed(self, stage: str) -> float:
+        return self.seconds.get(stage, 0.0) + time.perf_counter() - self._started
+
+
+class TrainingMeans(Callback):
+    """Logs `train/loss` and `train/accuracy`, each image weighing the same, over all devices.
+
+    Stands before every callback that reads them. A training step returns `loss` (a mean), `hits` and `images`. They are
+    summed here and logged once: Lightning's own bookkeeping of a value that is logged for every batch takes longer than
+    the batch of a linear head.
+    """
+
+    def __init__(self) -> None:
+        self.sums: Tensor | None = None  # of this epoch's losses, hits and images, on this device
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add a batch, without waiting for the device."""
+        if isinstance(outputs, Mapping) and "images" in outputs:
+            loss, hits, images = outputs["loss"].detach(), outputs["hits"], outputs["images"]
+            if pl_module.automatic_optimization:  # Lightning has divided it by how many batches make a step
+                loss = loss * trainer.accumulate_grad_batches
+            sums = torch.stack([loss.float() * images, hits.float(), torch.full_like(loss, images).float()])
+            self.sums = sums if self.sums is None else self.sums + sums
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep every device's sums: in the middle of an epoch, they are all that is known of its first half."""
+        if self.sums is not None:
+            checkpoint["training_means"] = trainer.strategy.all_gather(self.sums).view(-1, 3).cpu()
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Go on with them; the first device takes all, when there are more or fewer devices now."""
+        rows = checkpoint.get("training_means")
+        if rows is not None:
+            if len(rows) != trainer.world_size:
+                rows = torch.stack([rows.sum(dim=0), *[torch.zeros(3)] * (trainer.world_size - 1)])
+            self.sums = rows[trainer.global_rank].to(trainer.strategy.root_device)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log them, and start anew."""
+        if self.sums is not None:
+            loss, hits, images = trainer.strategy.reduce(self.sums, reduce_op="sum")
+            pl_module.log_dict({"train/loss": loss / images, "train/accuracy": hits / images})
+        self.sums = None

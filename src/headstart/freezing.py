@@ -52,15 +52,12 @@ class Freezing:
     def begin(self, epoch: int | None) -> None:
         """Freeze and unfreeze what `epoch` wants; None unfreezes all that is ever trained, as DDP has to know."""
         self.modules = []
-        if not self.groups:
-            return
-        parameters, modules = dict(self.network.named_parameters()), dict(self.network.named_modules())
         for group in self.groups:
             assert self.strategy is not None, "there are no groups without one"
             is_trained = epoch is None or self.strategy.trains(group, epoch)
             for name in group.parameters:
-                parameters[name].requires_grad_(is_trained)
-            self.modules += [modules[name] for name in group.modules] if is_trained else []
+                self.network.get_parameter(name).requires_grad_(is_trained)
+            self.modules += map(self.network.get_submodule, group.modules) if is_trained else []
 
     def set_mode(self, training: bool) -> None:
         """Put what is trained into training mode, and everything else into eval mode, always."""
@@ -78,21 +75,18 @@ class Freezing:
         """For the optimizer: the head and all groups, matrices apart from vectors, which no weight decay pulls to 0."""
         if self.strategy is None:
             return [{"params": list(head.parameters())}]
-        own = dict(self.network.named_parameters())
         parts = [(self.strategy.head_scale, list(head.parameters()))]
-        parts += [(self.strategy.lr_scale(group), [own[name] for name in group.parameters]) for group in self.groups]
+        for group in self.groups:
+            parts.append((self.strategy.lr_scale(group), list(map(self.network.get_parameter, group.parameters))))
         found = []
         for share, parameters in parts:
-            matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-            vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
-            found.append({"params": matrices, "lr": lr * share, "weight_decay": weight_decay})
-            found.append({"params": vectors, "lr": lr * share, "weight_decay": 0.0})
-        return [group for group in found if group["params"]]
+            for is_matrix, decay in ((True, weight_decay), (False, 0.0)):
+                chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == is_matrix]
+                found += [{"params": chosen, "lr": lr * share, "weight_decay": decay}] if chosen else []
+        return found
 
     def changing(self) -> set[str]:
         """The names of the parameters and buffers that training may change."""
-        modules = dict(self.network.named_modules())
-        buffers = {
-            f"{name}.{buffer}" for group in self.groups for name in group.modules for buffer in modules[name]._buffers
-        }
+        modules = [(name, self.network.get_submodule(name)) for group in self.groups for name in group.modules]
+        buffers = {f"{name}.{buffer}" for name, module in modules for buffer in module._buffers}
         return {name for group in self.groups for name in group.parameters} | buffers

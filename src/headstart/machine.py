@@ -10,7 +10,6 @@ from functools import cache
 from typing import Literal
 
 Precision = Literal["bf16-mixed", "32-true"]
-AMPERE = (8, 0)  # the first CUDA capability with bf16 in hardware
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in <malloc.h>
 YOUNG = 20_000  # objects that Python makes before it looks for garbage
 
@@ -22,7 +21,15 @@ def usable_cores() -> int:
 
 def best_precision(accelerator: str = "auto") -> Precision:
     """`bf16-mixed` where the hardware computes in bf16 (CUDA >= 8.0, CPUs with AVX512-BF16 or AMX), else `32-true`."""
-    return "bf16-mixed" if _has_bf16(accelerator) else "32-true"
+    import torch  # here, as `usable_cores` is asked for without it
+
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        has_bf16 = torch.cuda.get_device_capability() >= (8, 0)
+    elif accelerator == "mps" or (accelerator in ("auto", "gpu") and torch.backends.mps.is_available()):
+        has_bf16 = False
+    else:  # no public name for these two yet; both have been there since torch 2.6
+        has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if has_bf16 else "32-true"
 
 
 def repeatable() -> Literal["warn"] | None:
@@ -30,24 +37,13 @@ def repeatable() -> Literal["warn"] | None:
 
     On a CPU that is nothing. On a GPU, torch chooses its repeatable operations, and warns of those that have none.
     """
-    import torch  # here, as `usable_cores` is asked for without it
+    import torch
 
     if not torch.cuda.is_available():
         return None
     # A help for finding bugs, that costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     return "warn"
-
-
-def _has_bf16(accelerator: str) -> bool:
-    import torch
-
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return torch.cuda.get_device_capability() >= AMPERE
-    if accelerator == "mps" or (accelerator in ("auto", "gpu") and torch.backends.mps.is_available()):
-        return False
-    # No public name for these two yet; both have been there since torch 2.6.
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def prepare_process() -> None:

@@ -37,8 +37,7 @@ class Pooled(nn.Module):
     class tokens of the last N blocks, and the mean of the last (the linear probe of DINOv2, with N = 4,
     https://arxiv.org/abs/2304.07193). gem: the generalised mean, with exponent 3 (https://arxiv.org/abs/1711.02512).
 
-    Raises:
-        UserError: in forward: the network has no class token, or not so many blocks, or tokens of an unusual kind.
+    Raises UserError in forward: the network has no class token, or not so many blocks, or tokens of an unusual kind.
     """
 
     def __init__(self, network: nn.Module, read_tokens: ReadTokens, pooling: str) -> None:

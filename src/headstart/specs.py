@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from pkgutil import resolve_name
 from typing import Any
 
@@ -42,19 +43,16 @@ def from_spec(spec: Spec, trusted: tuple[str, ...]) -> Callable[..., Any]:
     `trusted` is a whitelist as Hydra has them, of dotted names; `some.package.*` is everything below one. Both the
     name and what it leads to must be on it: `torch.nn.modules.os.system` is not torch's.
 
-    Raises:
-        UserError: the spec names something else, or something that isn't there. A checkpoint is a file from a
-            stranger: it may choose among our parts, and never what to run.
+    Raises UserError when the spec names something else, or something that isn't there. A checkpoint is a file from a
+    stranger: it may choose among our parts, and never what to run.
     """
     arguments = dict(spec)
     target = str(arguments.pop("_target_"))
     module, _, name = target.rpartition(".")
     function = None
     if _is_trusted(target, trusted):
-        try:
+        with suppress(ImportError, AttributeError, ValueError):
             function = getattr(resolve_name(f"{module}:"), name)
-        except (ImportError, AttributeError, ValueError):
-            function = None
     if not callable(function) or not _is_trusted(_own_name(function), trusted):
         raise UserError(f"a checkpoint asks for {target}, which isn't in {' or '.join(trusted)}")
     return functools.partial(function, **arguments)

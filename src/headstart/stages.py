@@ -55,8 +55,7 @@ def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage
     "all" freezes all and "none" none, "until:layer2" those up to layer2, which may be any unique ending of a name;
     an integer N freezes all but the last N blocks and what follows them.
 
-    Raises:
-        UserError: `freeze` is none of these, or names no stage or more blocks than there are.
+    Raises UserError when `freeze` is none of these, or names no stage or more blocks than there are.
     """
     if freeze in ("all", "none"):
         return stages if freeze == "none" else ()
@@ -124,13 +123,9 @@ def _as_stages(network: nn.Module, groups: list[list[str]], blocks: set[str]) ->
     """A stage for each group of modules; the stem also gets the parameters outside of all modules."""
     prefixes = [tuple(f"{name}." for name in group) for group in groups]
     others = tuple(prefix for inside in prefixes[1:] for prefix in inside)
-    stages = []
+    names, stages = [name for name, _ in network.named_parameters()], []
     for index, (group, inside) in enumerate(zip(groups, prefixes, strict=True)):
-        parameters = [
-            n
-            for n, _ in network.named_parameters()
-            if n.startswith(inside) or (index == 0 and not n.startswith(others))
-        ]
+        parameters = [n for n in names if n.startswith(inside) or (index == 0 and not n.startswith(others))]
         modules = [n for n, _ in network.named_modules() if f"{n}.".startswith(inside)]
         block = next((name for name in group if name in blocks), None)
         name = STEM if index == 0 else block or group[0]

@@ -2,8 +2,9 @@
 
 import logging
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from textwrap import shorten
@@ -18,7 +19,6 @@ from .errors import UserError
 WORKS_OFFLINE = "backbone=efficientnet_lite0 works without a download"
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 NESTED = ("state_dict", "model")  # below which Lightning, timm and torchvision's scripts put the weights
-SHOWN = 3
 SAFE, UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 log = logging.getLogger(__name__)
@@ -69,8 +69,7 @@ def hub_cached(repository: str, file: str) -> Path | None:
 def check_hub_reachable(repository: str, file: str) -> None:
     """Ask the Hub once: a download retries for up to minutes, and no setting of the Hub's shortens that.
 
-    Raises:
-        ConnectionError: there is no answer, or no such repository.
+    Raises ConnectionError when there is no answer, or no such repository.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
@@ -86,17 +85,14 @@ def check_hub_reachable(repository: str, file: str) -> None:
 def weights_path(weights: str | None, published: str | None = None) -> Path | None:
     """The absolute path of a file if that is what `weights` names, by its ending.
 
-    Raises:
-        UserError: it is no file, nor None, nor the name of the `published` weights where there is only one.
+    Raises UserError for what is no file, nor None, nor the name of the `published` weights where there is only one.
     """
     path = Path(weights or "").expanduser()
     if path.suffix in SUFFIXES:
         return path.absolute()
     if published and weights not in (published, None):
-        raise UserError(
-            f"backbone.weights={weights}: choose {published}, null (random), or a file that ends in "
-            f"{', '.join(SUFFIXES)}"
-        )
+        choices = f"{published}, null (random), or a file that ends in {', '.join(SUFFIXES)}"
+        raise UserError(f"backbone.weights={weights}: choose {choices}")
     return None
 
 
@@ -107,8 +103,7 @@ def load_weights_file(network: nn.Module, path: Path, classifier: Iterable[str] 
     the network must be in the file (but for BatchNorm's count of batches), in the right shape. Entries of modules
     that the network hasn't got at all are left out, and so are those of the modules named in `classifier`.
 
-    Raises:
-        UserError: there is no such file, it can't be read, or doesn't fit; with a few of the names that don't.
+    Raises UserError: there is no such file, it can't be read, or doesn't fit; with a few of the names that don't.
     """
     wanted = network.state_dict()
     found = _read(path)
@@ -117,13 +112,10 @@ def load_weights_file(network: nn.Module, path: Path, classifier: Iterable[str] 
     fitting = {name: found.pop(name) for name in wanted if name in found}
     modules, dropped = {name.partition(".")[0] for name in wanted}, tuple(f"{name}." for name in classifier)
     left_out = [n for n in found if n.partition(".")[0] not in modules or n.startswith(dropped)]
+    shapes = {n: (list(value.shape), list(wanted[n].shape)) for n, value in fitting.items()}
     problems = {
         "missing": [n for n in wanted if n not in fitting and not n.endswith("num_batches_tracked")],
-        "of another shape": [
-            f"{n} {list(value.shape)} instead of {list(wanted[n].shape)}"
-            for n, value in fitting.items()
-            if value.shape != wanted[n].shape
-        ],
+        "of another shape": [f"{n} {new} instead of {old}" for n, (new, old) in shapes.items() if new != old],
         "unexpected": [n for n in found if n not in left_out],
     }
     if any(problems.values()):
@@ -134,7 +126,7 @@ def load_weights_file(network: nn.Module, path: Path, classifier: Iterable[str] 
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _read(path: Path) -> dict[str, Tensor]:
@@ -146,9 +138,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         safe = path.suffix == ".safetensors"
         content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files fail in many ways: zip, pickle, header, end of file
-        raise UserError(
-            f"{path} can't be read as weights: it must hold tensors and plain values ({reason(error)})"
-        ) from error
+        needs = "it must hold tensors and plain values"
+        raise UserError(f"{path} can't be read as weights: {needs} ({reason(error)})") from error
     for key in NESTED:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -159,12 +150,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _prefix(names: Iterable[str], wanted: Iterable[str]) -> str:
+def _prefix(names: Iterable[str], wanted: Collection[str]) -> str:
     """What stands before the wanted names in most of the `names`."""
-    wanted, prefixes = set(wanted), Counter[str]()
-    for name in names:
-        parts = name.split(".")
-        for i in range(len(parts)):
-            if ".".join(parts[i:]) in wanted:
-                prefixes["".join(f"{part}." for part in parts[:i])] += 1
-    return prefixes.most_common(1)[0][0] if prefixes else ""
+    parts = ((name, dot.end()) for name in names for dot in re.finditer(r"^|\.", name))
+    prefixes = Counter(name[:start] for name, start in parts if name[start:] in wanted)
+    return max(prefixes, key=prefixes.__getitem__, default="")

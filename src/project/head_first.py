@@ -6,11 +6,10 @@ from functools import partial
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import DictConfig
 
-from headstart.fit import fit_head
+from headstart.fit import TrainingMeans, fit_head
 from headstart.resume.signals import StopOnSignal, StopRequest
 from headstart.resume.steps import FiniteLoss, StepSeed
 from headstart.tracking.history import History
-from headstart.tracking.training_means import TrainingMeans
 
 from . import build
 from .callbacks.epoch_line import EpochLine

@@ -37,8 +37,7 @@ def describe_model(
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Load a checkpoint onto the CPU without running any code it may carry.
 
-    Raises:
-        UserError: there is no such file, it is damaged, or it is not a checkpoint of a headstart classifier.
+    Raises UserError when there is no such file, it is damaged, or it is not a checkpoint of a headstart classifier.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -81,9 +80,7 @@ def load_model(
     names anything else, or was trained on other backbone weights.
     """
     checkpoint = read_checkpoint(path)
-    arguments = dict(checkpoint["hyper_parameters"])
-    for name in ("format", "digest"):
-        arguments.pop(name)
+    arguments = {k: value for k, value in checkpoint["hyper_parameters"].items() if k not in ("format", "digest")}
     arguments["backbone"] = from_spec(arguments["backbone"], backbones)()
     arguments["head"] = from_spec(arguments["head"], trusted)
     for name in ("optimizer", "scheduler"):
@@ -104,8 +101,7 @@ def drop_backbone(checkpoint: dict[str, Any], changing: Collection[str] = ()) ->
 def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: str) -> None:
     """Put the frozen weights back into a checkpoint that is about to be loaded, so that loading can be strict.
 
-    Raises:
-        UserError: the checkpoint's head was trained on a backbone with other weights.
+    Raises UserError when its head was trained on a backbone with other weights.
     """
     expected = checkpoint["hyper_parameters"]["digest"]
     if expected != digest:

@@ -14,7 +14,6 @@ from ..errors import CONF_DIR, UserError
 from .trusted import note_typed, read_plainly, refuse_strangers_code
 
 KEY = "resume="
-LATEST = "latest"
 MULTIRUN = ("-m", "--multirun")
 RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
 OVERRIDES, SWEEP = "overrides.yaml", "multirun.yaml"  # what Hydra writes when a run, or a sweep, begins
@@ -89,14 +88,13 @@ def imply(arguments: list[str]) -> list[str]:
 def expand_resume(arguments: list[str]) -> list[str]:
     """Put the overrides and the folder of what `resume=` names into a command line's arguments.
 
-    Raises:
-        UserError: it names no run and no sweep, or one that was stopped before it could write down what it was.
+    Raises UserError when that is no run and no sweep, or one that was stopped before it could write down what it was.
     """
     given = [argument.removeprefix(KEY).strip("'\"") for argument in arguments if argument.startswith(KEY)]
     if not given or given[-1] in ("", "null"):
         return arguments
     is_sweep = any(flag in arguments for flag in MULTIRUN)
-    folder = _latest(is_sweep) if given[-1] == LATEST else Path(given[-1])
+    folder = _latest(is_sweep) if given[-1] == "latest" else Path(given[-1])
     typed = [argument for argument in arguments if not argument.startswith(KEY) and argument not in MULTIRUN]
     # Quoted, for Hydra: a folder's name may hold spaces and brackets.
     typed.append(f"{KEY}'{folder}'")
@@ -108,11 +106,7 @@ def expand_resume(arguments: list[str]) -> list[str]:
 
 
 def run_overrides(run_dir: Path) -> list[str]:
-    """The overrides that a run was started, or last resumed, with.
-
-    Raises:
-        UserError: there is no run, or one of the overrides could run code.
-    """
+    """The overrides that a run was started, or last resumed, with; raises UserError like `sweep_overrides`."""
     resumed = sorted(run_dir.glob(f".hydra/*/{OVERRIDES}"), reverse=True)
     for path in (*resumed, run_dir / ".hydra" / OVERRIDES):
         found = read_plainly(path)
@@ -125,11 +119,7 @@ def run_overrides(run_dir: Path) -> list[str]:
 
 
 def sweep_overrides(sweep_dir: Path) -> list[str]:
-    """The overrides that a sweep was started with.
-
-    Raises:
-        UserError: there is no sweep, or one of the overrides could run code.
-    """
+    """The overrides that a sweep was started with; raises UserError for none, and where one could run code."""
     path = sweep_dir / SWEEP
     try:
         return refuse_strangers_code(read_plainly(path)["hydra"]["overrides"]["task"], path)

@@ -45,9 +45,7 @@ class LastCheckpoint(Checkpoint):
         if self._is_older_than(min(BETWEEN_EPOCHS, self.minutes * 60)):
             self.save(trainer)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save in long epochs; also before the last step, so that a long validation needn't be waited for."""
         trainer.fit_loop.restarting = False  # else Lightning 2.6 leaves ReduceLROnPlateau out at this epoch's end
         before_last = batch_idx + 2 == trainer.num_training_batches

@@ -88,9 +88,7 @@ class StopOnSignal(Callback):
         self.request.listen()  # Lightning has just put its own handlers in place, which save nothing
         self.request.deferred = True
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save and stop here, unless the epoch's end is nearer than a good place to go on from."""
         savers = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
         if self._is_asked(trainer) and all(saver.may_save_after(trainer, batch_idx) for saver in savers):
@@ -112,9 +110,7 @@ class StopOnSignal(Callback):
         """Take the signals back from Lightning, which takes them whenever a Trainer begins something."""
         self.request.listen()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The same."""
-        self.request.listen()
+    on_test_start = on_validation_start
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Training is over, and about to be saved."""

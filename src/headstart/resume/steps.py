@@ -21,9 +21,7 @@ class FiniteLoss(Callback):
     def __init__(self, files_of_batch: Callable[[int, int], list[str]]) -> None:
         self.files_of_batch = files_of_batch
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Look at the loss of a step."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if loss is None or torch.isfinite(loss).all():
@@ -50,16 +48,13 @@ class StepSeed(Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
-        """Seed by seed, step and device; torch looks at 32 bits of it."""
+        """Seed by seed, step and device; torch looks at 32 bits of it.
+
+        `torch.manual_seed` takes longer than a linear head's step: for every kind of device that this process doesn't
+        use, it notes the seed and the stack for later, each time.
+        """
         place = trainer.fit_loop.epoch_loop.total_batch_idx * trainer.world_size + trainer.global_rank
-        _seed(trainer.strategy.root_device, self.seed * 1_000_003 + place)
-
-
-def _seed(device: torch.device, seed: int) -> None:
-    """What a step can draw from: `torch.manual_seed` takes longer than a linear head's step.
-
-    For every kind of device that this process doesn't use, it notes the seed and the stack for later, each time.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(seed)
+        seed, device = self.seed * 1_000_003 + place, trainer.strategy.root_device
+        torch.default_generator.manual_seed(seed)
+        if device.type != "cpu":
+            torch.get_device_module(device).manual_seed(seed)

@@ -76,10 +76,8 @@ def read_plainly(path: Path) -> Any:
 def refuse_strangers_code(overrides: Any, source: Path) -> list[str]:
     """Give the overrides back that the file `source` holds, if all they do is choose from conf/ and set plain values.
 
-    Raises:
-        TypeError: they are no list.
-        UserError: one is not an override, or could read the environment, or choose other configs or folders, and was
-            not typed in this checkout.
+    Raises TypeError when they are no list, and UserError when one is not an override, or could read the environment,
+    or choose other configs or folders, and was not typed in this checkout.
     """
     if not isinstance(overrides, list):
         raise TypeError(f"{source} holds no list of overrides")

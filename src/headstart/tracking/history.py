@@ -38,14 +38,12 @@ class History(Callback):
         # Resumed from best.ckpt, for want of a better, Lightning ends that epoch once more, with nothing trained.
         if trainer.is_global_zero and trainer.current_epoch > self._last_epoch:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            self._add({"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr} | epoch_metrics(trainer))
-
-    def _add(self, row: dict[str, float]) -> None:
-        if not row.keys() <= set(self._columns):
-            self._write([*read_history(self.path), row])
-            return
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns, restval="").writerow(row)
+            row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr} | epoch_metrics(trainer)
+            if row.keys() <= set(self._columns):
+                with self.path.open("a", newline="") as file:
+                    csv.DictWriter(file, self._columns, restval="").writerow(row)
+            else:
+                self._write([*read_history(self.path), row])
 
     def _write(self, rows: list[dict[str, float]]) -> None:
         """The whole file anew, as its columns are others now."""
@@ -68,8 +66,4 @@ def read_history(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(newline="") as file:
         rows: list[dict[str, Any]] = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [{name: _number(value) for name, value in row.items() if value} for row in rows]
-
-
-def _number(text: str) -> float:
-    return int(text) if text.isdigit() else float(text)
+    return [{name: int(text) if text.isdigit() else float(text) for name, text in row.items() if text} for row in rows]

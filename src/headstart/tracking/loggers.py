@@ -137,26 +137,21 @@ def _open(logger: WandbLogger) -> None:
 
 @contextmanager
 def closed_at_the_end(loggers: list[Logger]) -> Iterator[None]:
-    """Close the loggers however it ends, and tell them how."""
+    """End every logger's run however this ends, and tell it how; the next job of a sweep then starts its own."""
     failed = True
     try:
         yield
         failed = False
     finally:
-        _close(loggers, failed)
-
-
-def _close(loggers: list[Logger], failed: bool) -> None:
-    """End every logger's run, so that the next job of a sweep starts its own, and a failed one says so."""
-    for logger in loggers:
-        logger.finalize("failed" if failed else "success")
-    if "wandb" in sys.modules and (run := sys.modules["wandb"].run):
-        try:
-            run.finish(exit_code=int(failed))
-        except TimeoutError:
-            folder = os.path.relpath(Path(run.dir).parent)
-            rest = f"all data is on disk; upload it with: wandb sync --no-skip-online {folder}"
-            log.info(f"W&B: the server stopped answering, but {rest}")
+        for logger in loggers:
+            logger.finalize("failed" if failed else "success")
+        if "wandb" in sys.modules and (run := sys.modules["wandb"].run):
+            try:
+                run.finish(exit_code=int(failed))
+            except TimeoutError:
+                folder = os.path.relpath(Path(run.dir).parent)
+                rest = f"all data is on disk; upload it with: wandb sync --no-skip-online {folder}"
+                log.info(f"W&B: the server stopped answering, but {rest}")
 
 
 def log_score(loggers: Iterable[Logger], score: float, step: int) -> None:
