@@ -129,12 +129,10 @@ class StopOnSignal(Callback):
             launcher.kill(signal.SIGTERM)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
     def _is_asked(self, trainer: Trainer) -> bool:
-        asked = self.request.signum is not None
-        return trainer.strategy.reduce_boolean_decision(asked, all=False) if trainer.world_size > 1 else asked
+        return trainer.strategy.reduce_boolean_decision(self.request.signum is not None, all=False)
 
     def _stop(self, trainer: Trainer, savers: list[LastCheckpoint]) -> None:
         for saver in savers:
             saver.save(trainer)
-        self.request.position = (trainer.current_epoch, trainer.global_step)
         self.request.signum = self.request.signum or signal.SIGTERM  # when it was another device that got it
         self.request.check()

@@ -29,11 +29,8 @@ class EventFiles(TensorBoardLogger):
 
     def start_again_at(self, step: int) -> None:
         """Tell TensorBoard to drop what was logged from this step on, by a run that is gone on with from before it."""
-        from tensorboard.compat.proto import event_pb2  # takes time to import
-
-        proto: Any = event_pb2  # whose names are made at run time
-        session = proto.SessionLog(status=proto.SessionLog.START)
-        self.experiment.file_writer.add_event(proto.Event(step=step, session_log=session))
+        self.experiment.close()
+        self.experiment.purge_step = step  # which the next file begins with
 
     def save(self) -> None:
         """Bring what was logged to the disk."""
