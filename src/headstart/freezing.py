@@ -46,7 +46,7 @@ class Freezing:
         self.strategy = strategy
         self.groups = strategy.groups(self.network) if strategy else ()
         self.network.requires_grad_(False).eval()
-        self.modules: list[nn.Module] = []  # those that are trained in this epoch
+        self.modules: list[nn.Module] = []  # those that are trained in this epoch; all is frozen without any
         self.begin(None)
 
     def begin(self, epoch: int | None) -> None:
@@ -65,11 +65,6 @@ class Freezing:
             self.network.eval()
         for module in self.modules:
             module.training = training
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether nothing of the network is trained in this epoch."""
-        return not self.modules
 
     def parameter_groups(self, head: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """For the optimizer: the head and all groups, matrices apart from vectors, which no weight decay pulls to 0."""

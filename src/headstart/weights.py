@@ -67,10 +67,7 @@ def hub_cached(repository: str, file: str) -> Path | None:
 
 
 def check_hub_reachable(repository: str, file: str) -> None:
-    """Ask the Hub once: a download retries for up to minutes, and no setting of the Hub's shortens that.
-
-    Raises ConnectionError when there is no answer, or no such repository.
-    """
+    """Ask the Hub once, as a download retries for minutes; raises ConnectionError without an answer or a repository."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
 

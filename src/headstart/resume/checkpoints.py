@@ -35,10 +35,7 @@ def describe_model(
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Load a checkpoint onto the CPU without running any code it may carry.
-
-    Raises UserError when there is no such file, it is damaged, or it is not a checkpoint of a headstart classifier.
-    """
+    """Load a classifier's checkpoint onto the CPU, running no code it may carry; raises UserError for other files."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -99,10 +96,7 @@ def drop_backbone(checkpoint: dict[str, Any], changing: Collection[str] = ()) ->
 
 
 def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: str) -> None:
-    """Put the frozen weights back into a checkpoint that is about to be loaded, so that loading can be strict.
-
-    Raises UserError when its head was trained on a backbone with other weights.
-    """
+    """Put the frozen weights back into a checkpoint, to load it strictly; raises UserError when it means others."""
     expected = checkpoint["hyper_parameters"]["digest"]
     if expected != digest:
         name = checkpoint["hyper_parameters"]["backbone"]

@@ -42,7 +42,7 @@ class LastCheckpoint(Checkpoint):
         """Save what the last epoch came to, with everything that looked at its score at its end."""
         # Else, after reading a checkpoint of this kind, Lightning 2.6 takes the epoch that ended for one to go on with.
         trainer.fit_loop.restarting = False
-        if self._is_older_than(min(BETWEEN_EPOCHS, self.minutes * 60)):
+        if time.monotonic() - self._saved_at >= min(BETWEEN_EPOCHS, self.minutes * 60):
             self.save(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -50,7 +50,7 @@ class LastCheckpoint(Checkpoint):
         trainer.fit_loop.restarting = False  # else Lightning 2.6 leaves ReduceLROnPlateau out at this epoch's end
         before_last = batch_idx + 2 == trainer.num_training_batches
         limit = min(BETWEEN_EPOCHS if before_last else math.inf, self.minutes * 60)
-        if self._is_older_than(limit) and self.may_save_after(trainer, batch_idx):
+        if time.monotonic() - self._saved_at >= limit and self.may_save_after(trainer, batch_idx):
             self.save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,6 +90,3 @@ class LastCheckpoint(Checkpoint):
         for newer, older in reversed(list(pairwise(names))) if trainer.is_global_zero else ():
             if (self.dirpath / newer).exists():
                 (self.dirpath / newer).replace(self.dirpath / older)
-
-    def _is_older_than(self, seconds: float) -> bool:
-        return time.monotonic() - self._saved_at >= seconds

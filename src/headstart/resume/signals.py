@@ -90,14 +90,11 @@ class StopOnSignal(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save and stop here, unless the epoch's end is nearer than a good place to go on from."""
-        savers = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
-        if self._is_asked(trainer) and all(saver.may_save_after(trainer, batch_idx) for saver in savers):
-            self._stop(trainer, savers)
+        self._stop_if_asked(trainer, batch_idx)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save and stop between two epochs."""
-        if self._is_asked(trainer):
-            self._stop(trainer, [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, LastCheckpoint)])
+        self._stop_if_asked(trainer, None)
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Wait for a short validation, and break a long one off."""
@@ -128,11 +125,11 @@ class StopOnSignal(Callback):
         if isinstance(exception, Interrupted) and hasattr(launcher, "kill"):
             launcher.kill(signal.SIGTERM)  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
 
-    def _is_asked(self, trainer: Trainer) -> bool:
-        return trainer.strategy.reduce_boolean_decision(self.request.signum is not None, all=False)
-
-    def _stop(self, trainer: Trainer, savers: list[LastCheckpoint]) -> None:
-        for saver in savers:
-            saver.save(trainer)
-        self.request.signum = self.request.signum or signal.SIGTERM  # when it was another device that got it
-        self.request.check()
+    def _stop_if_asked(self, trainer: Trainer, batch_idx: int | None) -> None:
+        is_asked = trainer.strategy.reduce_boolean_decision(self.request.signum is not None, all=False)
+        savers = [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, LastCheckpoint)]
+        if is_asked and (batch_idx is None or all(saver.may_save_after(trainer, batch_idx) for saver in savers)):
+            for saver in savers:
+                saver.save(trainer)
+            self.request.signum = self.request.signum or signal.SIGTERM  # when it was another device that got it
+            self.request.check()

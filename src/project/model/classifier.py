@@ -108,7 +108,7 @@ class Classifier(LightningModule):
         """Features [batch, num_features] in float32 for uint8 images [batch, 3, height, width]; features stay."""
         if images.dtype != torch.uint8:
             return images
-        if self.training and not self.freezing.is_frozen:
+        if self.training and self.freezing.modules:
             return self.backbone(normalise(images, self.mean, self.std)).float()
         return compute_features(self.backbone, images, self.mean, self.std)
 
