@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 def search(cfg: DictConfig, folder: Path) -> float | None:
     """The rate at which the loss falls fastest, if any; the curve is drawn in `folder`."""
-    from headstart.extras.find_lr.search import RateSearch
+    from headstart.extras.find_lr import RateSearch
     from headstart.machine import prepare_process
     from headstart.resume.steps import StepSeed
     from project import build

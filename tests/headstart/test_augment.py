@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from headstart.backbone import Preprocessing
 from headstart.images.augmentation import Augment
-from headstart.images.dataset import ImageDataset
+from headstart.images.loading import ImageDataset
 from headstart.images.table import Sample
 from headstart.images.transforms import RandomView, ResizeAndCrop
 

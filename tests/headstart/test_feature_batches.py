@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from headstart.features.batches import FullBatch, InOrder, Shuffled
+from headstart.features.cache import FullBatch, InOrder, Shuffled
 from headstart.images.order import EpochBatches, Order
 
 COUNT = 10

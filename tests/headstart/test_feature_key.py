@@ -10,8 +10,8 @@ import pytest
 from torch import nn
 
 from headstart.backbone import Backbone, Preprocessing
-from headstart.features import key as module
-from headstart.features.key import feature_key, feature_metadata
+from headstart.features import compute as module
+from headstart.features.compute import feature_key, feature_metadata
 from headstart.images.table import Sample
 
 PREPROCESSING = Preprocessing(256, 224, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -125,7 +125,7 @@ def test_in_bf16_cached_and_live_runs_come_to_the_same_within_its_noise(train: T
 
 def test_features_are_those_of_the_images_in_the_tables_order(train: Train, images: Path) -> None:
     from headstart.backbone import compute_features
-    from headstart.images.dataset import ImageDataset
+    from headstart.images.loading import ImageDataset
     from project.backbones.torchvision import from_torchvision
     from project.data.folder import find_images
 

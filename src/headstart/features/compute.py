@@ -1,10 +1,15 @@
 """The one pass through the backbone: what isn't there yet is computed on the Trainer's devices, and written."""
 
+import hashlib
+import json
 import logging
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import asdict
+from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +20,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..backbone import CPU_CHUNK, Backbone, compute_features
+from ..files import manifest
 from ..images.source import ImageSource
+from ..images.table import Sample
 from .fast_network import WORTH_IT, Compiled, fold_batchnorms
 from .file import write_rows
-from .inventory import ENDING, LOCK, PART
-from .key import feature_key, feature_metadata
+from .inventory import ENDING, LOCK, PART, read_metadata
 
 Name = tuple[str, int]  # a split or a fold, and which view of its images
+
+FORMAT = 1  # raise it whenever the same inputs come to other features
+PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers
 
 log = logging.getLogger(__name__)
 
@@ -37,21 +46,29 @@ class FeaturePass:
     def ensure(self, names: list[Name]) -> dict[Name, Path] | None:
         """The files with the features of every name, some of them written just now; None when that failed."""
         metadata = {name: self._metadata(*name) for name in names}
-        paths = {name: self.folder / (feature_key(metadata[name]) + ENDING) for name in names}
+        paths = {name: self._path(metadata[name]) for name in names}
         missing = self.trainer.strategy.broadcast([name for name in names if not paths[name].exists()])
         started = time.perf_counter()
-        self.wanted = total = sum(metadata[name]["images"] for name in missing)
+        self.wanted = sum(metadata[name].get("images", 0) for name in missing)
         # What is drawn on the way must not change what a run draws later: a first run and a second are the same.
-        with torch.random.fork_rng(devices=[]), self._progress(total) as bar:
-            for name in missing:
-                if problem := self._write(name, paths[name], metadata[name], bar):
-                    log.warning(f"features can't be kept in {self.folder} ({problem}): every epoch computes them anew")
-                    return None
+        with torch.random.fork_rng(devices=[]), self._progress(bool(missing)) as bar:
+            problem = self._compute({name: paths[name] for name in missing}, metadata, bar)
+        if problem:
+            log.warning(f"features can't be kept in {self.folder} ({problem}): every epoch computes them anew")
+            return None
         seconds = time.perf_counter() - started
-        images = sum(entry["images"] for entry in metadata.values())
+        images = sum(read_metadata(path)["images"] for path in paths.values())
         speed = f" in {seconds:.1f} s ({self.computed / seconds:,.0f} a second)" if self.computed else ""
         log.info(f"features: {images:,} images in {self.folder}, {self.computed:,} of them computed now{speed}")
         return paths
+
+    def _path(self, metadata: dict[str, Any]) -> Path:
+        return self.folder / (feature_key(metadata) + ENDING)
+
+    def _compute(self, paths: dict[Name, Path], metadata: dict[Name, dict[str, Any]], bar: tqdm) -> str | None:
+        """Compute and write all files; returns what went wrong, if anything."""
+        problems = (self._write(name, path, metadata[name], bar) for name, path in paths.items())
+        return next(filter(None, problems), None)
 
     def _write(self, name: Name, path: Path, metadata: dict[str, Any], bar: tqdm) -> str | None:
         """Compute and write one file, unless another run does so meanwhile; returns what went wrong, if anything."""
@@ -67,7 +84,6 @@ class FeaturePass:
             if self.trainer.is_global_zero:
                 part.replace(path) if done else part.unlink(missing_ok=True)
             self.trainer.strategy.barrier("features are written")
-        self.computed += metadata["images"] if done else 0
         return None if done else problem or "another process failed"
 
     def _write_share(self, name: Name, part: Path, metadata: dict[str, Any], bar: tqdm) -> None:
@@ -76,6 +92,7 @@ class FeaturePass:
         rows = range(rank * count // world_size, (rank + 1) * count // world_size)
         batches = self.images.loader(*name, rows, self.device.type)
         write_rows(part, (count, self._num_features), rows.start, self._features(batches, bar), metadata)
+        self.computed += count
 
     def _features(self, batches: Iterable[tuple[Tensor, Tensor]], bar: tqdm) -> Iterator[Tensor]:
         mean, std = (values.to(self.device) for values in self.backbone.preprocessing.mean_and_std())
@@ -130,7 +147,43 @@ class FeaturePass:
         finally:
             lock.release()
 
-    def _progress(self, total: int | None) -> tqdm:
+    def _progress(self, shown: bool) -> tqdm:
         """Images per second, for people: shown by one process, on a terminal, unless the Trainer shows no bars."""
-        hidden = not self.trainer.is_global_zero or self.trainer.progress_bar_callback is None
-        return tqdm(total=total, desc="Computing features", unit=" images", disable=hidden or total == 0 or None)
+        shown = shown and self.trainer.is_global_zero and self.trainer.progress_bar_callback is not None
+        return tqdm(
+            total=self.wanted or None, desc="Computing features", unit=" images", disable=None if shown else True
+        )
+
+
+def feature_metadata(
+    backbone: Backbone, precision: str, samples: Sequence[Sample], view: int, verify: str
+) -> dict[str, Any]:
+    """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files."""
+    paths = [sample.path for sample in samples]
+    return {
+        **backbone_metadata(backbone, precision, view),
+        "files": manifest(paths, verify),
+        "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
+        "images": len(paths),
+    }
+
+
+def backbone_metadata(backbone: Backbone, precision: str, view: int) -> dict[str, Any]:
+    """All of it but the files."""
+    return {
+        "format": FORMAT,
+        "backbone": backbone.spec,
+        "digest": backbone.digest,
+        "preprocessing": asdict(backbone.preprocessing),
+        "precision": precision,
+        "versions": {name: _version(name) for name in (*PACKAGES, *backbone.packages)},
+        "view": view,
+    }
+
+
+_version = cache(version)  # reading them takes longer than listing a thousand files
+
+
+def feature_key(metadata: dict[str, Any]) -> str:
+    """The metadata as 32 hexadecimal digits; any change in it gives others."""
+    return hashlib.sha256(json.dumps(metadata, sort_keys=True).encode()).hexdigest()[:32]

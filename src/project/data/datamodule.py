@@ -12,8 +12,7 @@ from headstart.errors import UserError
 from headstart.features.cache import FeatureData
 from headstart.images.augmentation import LIGHT, Augment
 from headstart.images.checks import without_broken
-from headstart.images.dataset import ImageDataset
-from headstart.images.loading import Loading
+from headstart.images.loading import ImageDataset, Loading
 from headstart.images.order import EpochBatches, Order, position_of
 from headstart.images.splits import Splitting
 from headstart.images.table import ImageTable, balanced_class_weights, balanced_sample_weights

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from headstart.extras.find_lr.search import RateSearch
+from headstart.extras.find_lr import RateSearch
 from headstart.machine import quiet
 
 

@@ -25,15 +25,18 @@ from torch.utils.data import DataLoader
 from headstart.backbone import Preprocessing
 from headstart.extras.shards.classes import class_names, label_numbers
 from headstart.extras.shards.data import ShardData
-from headstart.extras.shards.stream import LoadedBatch, SampleDecoder, ShardLoader, ShardStream, evenly
-from headstart.extras.shards.tar import ShardSplit, expand_shards, read_shard
+from headstart.extras.shards.stream import LoadedBatch, ShardLoader, ShardStream, evenly
+from headstart.extras.shards.tar import Packed, ShardSplit, expand_shards, read_shard
 from headstart.features.file import read_features
 from headstart.features.inventory import read_metadata
-from headstart.images.augmentation import LIGHT
+from headstart.images.augmentation import Augment
+from headstart.images.loading import Loading
+from headstart.images.transforms import RandomView
 
 pytest.importorskip("webdataset", reason="an extra")
 
 PREPROCESSING = Preprocessing(resize=8, crop=8, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+HOW = (Loading(batch_size=4), RandomView(PREPROCESSING, Augment()))
 Members = list[tuple[str, bytes]]
 
 
@@ -92,6 +95,12 @@ def test_a_second_run_streams_nothing_and_a_third_only_what_has_changed(
     assert "80 images in data/features, 33 of them computed now" in capsys.readouterr().out  # 13, and the command's 20
 
 
+def test_another_view_is_another_look_at_every_image(stream: Stream, shards: Path) -> None:
+    stream("features.views=2")
+    files = {read_metadata(path)["view"]: path for path in shard_files(shards) if "train-0" in str(read_metadata(path))}
+    assert not torch.isclose(*(read_features(files[view]).mean(dim=1) for view in (0, 1)), rtol=1e-4).any()
+
+
 def test_a_run_that_is_killed_loses_one_shard(
     stream: Stream, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,7 +110,7 @@ def test_a_run_that_is_killed_loses_one_shard(
         return read_shard(shard)
 
     with monkeypatch.context() as patched:
-        patched.setattr("headstart.extras.shards.features.read_shard", read)
+        patched.setattr("headstart.extras.shards.stream.read_shard", read)
         with pytest.raises(SystemExit):
             stream()
     stream()
@@ -132,7 +141,7 @@ def as_one_of_two(rank: int, port: int, arguments: list[str]) -> None:
         for batch in plainly(self):
             if self.order is not None:
                 with Path("read.txt").open("a") as file:
-                    file.writelines(f"{self.order}: {name}\n" for name in batch.names)
+                    file.writelines(f"{self.order}: {sample.name}\n" for sample in batch.samples)
             yield batch
 
     ShardStream.__iter__ = noted
@@ -181,13 +190,12 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def names_of(batches: Iterable[LoadedBatch]) -> list[str]:
-    return [name for batch in batches for name in batch.names]
+    return [sample.name for batch in batches for sample in batch.samples]
 
 
 def streamed(shards: tuple[str, ...], rank: int, world_size: int, workers: int, order: str | None) -> list[str]:
     numbers = {label: 0 for shard in shards for label in (sample.label for sample in read_shard(shard))}
-    decoder = SampleDecoder(PREPROCESSING, 10**6, "raise", LIGHT)
-    source = ShardStream(ShardSplit(shards), decoder, numbers, 4, (rank, world_size), order, buffer=10)
+    source = ShardStream(ShardSplit(shards), numbers, *HOW, place=(rank, world_size), order=order, buffer=10)
     return names_of(DataLoader(source, batch_size=None, num_workers=workers))
 
 
@@ -210,12 +218,12 @@ def test_the_order_is_that_of_seed_and_epoch(shards: Path) -> None:
 
 
 def test_the_last_step_of_an_interrupted_epoch_gets_the_batches_that_it_would_have_had(shards: Path) -> None:
-    decoder, split = SampleDecoder(PREPROCESSING, 10**6, "raise", LIGHT), ShardSplit((str(shards / "train-0.tar"),))
+    split = ShardSplit((str(shards / "train-0.tar"),))
     numbers = {sample.label: 0 for sample in read_shard(split.shards[0])}
     place = [2, 0]
 
     def open_stream(epoch: int) -> ShardStream:
-        return ShardStream(split, decoder, numbers, 4, order=f"0 {epoch}")
+        return ShardStream(split, numbers, *HOW, order=f"0 {epoch}")
 
     loader = ShardLoader(open_stream, lambda: (place[0], place[1]), lambda _: None)
     whole = list(loader)
@@ -229,7 +237,12 @@ def test_the_last_step_of_an_interrupted_epoch_gets_the_batches_that_it_would_ha
 
 
 def batch_of(*names: str) -> LoadedBatch:
-    return LoadedBatch(torch.zeros(len(names), 3, 2, 2), torch.arange(len(names)), list(names), [])
+    return LoadedBatch(
+        torch.zeros(len(names), 3, 2, 2),
+        torch.arange(len(names)),
+        [Packed("a.tar", name, b"", "0") for name in names],
+        [],
+    )
 
 
 def evened(shares: list[list[LoadedBatch]], size: int) -> list[list[list[str]] | str]:
@@ -246,7 +259,7 @@ def evened(shares: list[list[LoadedBatch]], size: int) -> list[list[list[str]] |
             return outcome
 
         try:
-            out[rank] = [batch.names for batch in evenly(iter(shares[rank]), size, agree)]
+            out[rank] = [[one.key for one in batch.samples] for batch in evenly(iter(shares[rank]), size, agree)]
         except ValueError as error:
             out[rank] = str(error)
 
@@ -268,7 +281,7 @@ def splits_of(folder: Path, **fractions: Any) -> dict[str, list[str]]:
     data = ShardData([str(folder / "train-{0..2}.tar")], **fractions, checked_dir=folder)
     data.setup()
     samples = [sample for number in range(3) for sample in read_shard(str(folder / f"train-{number}.tar"))]
-    return {name: [one.lasting_name for one in samples if split.has(one)] for name, split in data.splits.items()}
+    return {name: [one.lasting_name for one in samples if split.has(one)] for name, split in data.found.splits.items()}
 
 
 def test_splits_without_shards_are_cut_from_the_training_samples(shards: Path, tmp_path: Path) -> None:

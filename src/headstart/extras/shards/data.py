@@ -13,14 +13,15 @@ from lightning.pytorch import LightningDataModule, Trainer
 
 from ...backbone import Preprocessing
 from ...errors import UserError, listed
-from ...images.augmentation import LIGHT, Augment
+from ...images.augmentation import Augment
 from ...images.loading import Loading
 from ...images.order import Order, position_of
 from ...images.splits import Splitting
 from ...images.table import SPLITS, ImageTable
+from ...images.transforms import RandomView
 from .classes import class_names, label_numbers
 from .features import ShardFeatures
-from .stream import LoadedBatch, SampleDecoder, ShardLoader, ShardStream
+from .stream import LoadedBatch, ShardLoader, ShardStream
 from .tar import ShardSplit, expand_shards, has_command
 
 log = logging.getLogger(__name__)
@@ -104,50 +105,43 @@ class ShardData(LightningDataModule):
             self.table = ShardTable(classes, (), (), (), splits=cut_splits(shards, self.splitting))
 
     @property
+    def found(self) -> ShardTable:
+        """What `setup` has found."""
+        assert self.table is not None, "call setup() first"
+        return self.table
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The class names in label order."""
-        assert self.table is not None, "call setup() first"
-        return self.table.classes
-
-    @property
-    def splits(self) -> dict[str, ShardSplit]:
-        """Which samples every split has."""
-        assert self.table is not None, "call setup() first"
-        return self.table.splits
-
-    @property
-    def numbers(self) -> dict[str, int]:
-        """The class of every label's text."""
-        return label_numbers(self.classes)
+        return self.found.classes
 
     def split(self, name: str) -> ShardSplit:
         """A split's samples; raises UserError where there are none."""
-        if name not in self.splits:
+        if name not in self.found.splits:
             raise UserError(f"there are no {name} images (data.{name}_fraction, or data.{name}=SHARDS)")
-        return self.splits[name]
+        return self.found.splits[name]
 
-    def decoder(self, draw: list[int] | None = None) -> SampleDecoder:
-        """What makes images of samples; new random crops with `draw`."""
+    def stream(self, split: ShardSplit, augment: Augment, draw: Sequence[int] = (), **order: Any) -> ShardStream:
+        """Batches of some samples, in the look by `augment` that `draw` decides; `order` is what ShardStream takes."""
         assert self.preprocessing is not None, "set data.preprocessing to the backbone's first"
-        augment, loading = self.augment if draw else LIGHT, self.loading
-        return SampleDecoder(self.preprocessing, loading.max_pixels, loading.on_error, augment, draw)
+        look = RandomView(self.preprocessing, augment)
+        return ShardStream(split, label_numbers(self.classes), self.loading, look, draw, **order)
 
     def train_dataloader(self) -> Any:
         """Every sample once an epoch, in an order that the seed and the epoch decide, from where training stands."""
-        trainer = self._trainer
+        trainer, open_stream = self._trainer, partial(self._batches, "train")
         agree = trainer.strategy.reduce_boolean_decision if trainer.world_size > 1 else None
         position = partial(position_of, trainer)
-        open_stream = partial(self._stream, "train")
         self._train_loader = ShardLoader(open_stream, position, self.note_broken, agree, self.batch_size)
         return self._train_loader
 
     def val_dataloader(self) -> Any:
         """Every sample once."""
-        return ShardLoader(partial(self._stream, "val"), lambda: (0, 0), self.note_broken)
+        return ShardLoader(partial(self._batches, "val"), lambda: (0, 0), self.note_broken)
 
     def test_dataloader(self) -> Any:
         """Every sample once."""
-        return ShardLoader(partial(self._stream, "test"), lambda: (0, 0), self.note_broken)
+        return ShardLoader(partial(self._batches, "test"), lambda: (0, 0), self.note_broken)
 
     def loader(self, split: str, view: int, rows: Sequence[int], device: str) -> Any:
         """Never asked for: shards have no rows, and a pass of their own."""
@@ -169,19 +163,18 @@ class ShardData(LightningDataModule):
     def note_broken(self, problems: list[str]) -> None:
         """Count what was left out, however often it comes by."""
         self.broken |= set(problems)
-        assert self.table is not None, "call setup() first"
-        self.table = replace(self.table, skipped=len(self.broken))
+        self.table = replace(self.found, skipped=len(self.broken))
 
     def files_of_batch(self, epoch: int, batch_idx: int, batch_size: int | None = None) -> list[str]:
         """The images of one of the last training batches of this device."""
         return self._train_loader.names.get(batch_idx, [])
 
-    def _stream(self, name: str, epoch: int) -> Iterable[LoadedBatch]:
-        trainer, training = self._trainer, name == "train"
-        decoder = self.decoder([self.seed, epoch] if training and self.augment.varies else None)
-        order = f"{self.seed} {epoch}" if training else None
-        device = trainer.global_rank, trainer.world_size
-        stream = ShardStream(self.split(name), decoder, self.numbers, self.batch_size, device, order, self.shuffle)
+    def _batches(self, name: str, epoch: int) -> Iterable[LoadedBatch]:
+        trainer, how = self._trainer, {}
+        if training := name == "train":
+            how = {"draw": (self.seed, epoch), "order": f"{self.seed} {epoch}", "buffer": self.shuffle}
+        place = trainer.global_rank, trainer.world_size
+        stream = self.stream(self.split(name), self.augment if training else Augment(), place=place, **how)
         return self.loading.loader(stream, trainer.strategy.root_device.type, batch_size=None)
 
     @property
