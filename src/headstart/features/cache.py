@@ -90,6 +90,8 @@ class FeatureData(LightningDataModule):
         UserError: `views` or `batch_size` is no number from 1 up, or `verify` is unknown.
     """
 
+    feature_pass: type[FeaturePass] = FeaturePass
+
     def __init__(
         self,
         images: ImageSource,
@@ -124,7 +126,9 @@ class FeatureData(LightningDataModule):
         ]
         if wanted and not self.live:
             started = time.perf_counter()
-            paths = self._pass().ensure(wanted)
+            paths = self.feature_pass(self.images, self.backbone, self._trainer, self.folder, self.verify).ensure(
+                wanted
+            )
             self.live = paths is None
             self.files |= paths or {}
             self.seconds += time.perf_counter() - started
@@ -179,9 +183,6 @@ class FeatureData(LightningDataModule):
         table = self.images.table
         assert table is not None, "call setup() first"
         return [name for name in table.parts(split) if table.part(name)]
-
-    def _pass(self) -> FeaturePass:
-        return FeaturePass(self.images, self.backbone, self._trainer, self.folder, self.verify)
 
     def _labels(self, split: str) -> Tensor:
         return torch.tensor([sample.label for sample in getattr(self.images.table, split)])

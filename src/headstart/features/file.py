@@ -28,8 +28,8 @@ def write_rows(
     """Write float32 features batch by batch, from row `first` on, to the file `path` of `shape` rows and columns.
 
     Several processes may do so for one file, each with its own rows; one that writes all of them can put int32 or
-    uint8 tensors `beside` them. The format is https://github.com/huggingface/safetensors#format; `facts` become its
-    metadata. Raises OSError (a full disk).
+    uint8 tensors `beside` them. The format is https://github.com/huggingface/safetensors#format; `metadata` is kept
+    in its header. Raises OSError (a full disk).
     """
     beside = beside or {}
     header = _header(shape, metadata, beside)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,18 +56,9 @@ def prune(folder: str | Path, days: float) -> Iterator[StoredFeatures]:
                 continue
             yield file
     for lock in Path(folder).glob(f"*{LOCK}"):
-        _remove_idle(lock)
-
-
-def _remove_idle(lock: Path) -> None:
-    """Remove a lock whose features aren't there and that nobody holds."""
-    if lock.with_suffix(ENDING).exists() or lock.with_suffix(PART).exists():
-        return
-    try:
-        with FileLock(lock, timeout=0):
-            lock.unlink(missing_ok=True)
-    except Timeout:
-        return
+        if not lock.with_suffix(ENDING).exists() and not lock.with_suffix(PART).exists():
+            with suppress(Timeout), FileLock(lock, timeout=0):
+                lock.unlink(missing_ok=True)
 
 
 def _stored(path: Path) -> StoredFeatures:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,10 +12,9 @@ from torchvision.transforms import v2
 from ..errors import UserError
 
 
-def _is_range(scale: object) -> bool:
-    if not isinstance(scale, list | tuple) or len(scale) != 2 or not all(map(_is_number, scale)):
-        return False
-    return 0 < scale[0] <= scale[1] <= 1
+def _is_range(scale: Any) -> bool:
+    pair = isinstance(scale, list | tuple) and len(scale) == 2 and all(map(_is_number, scale))
+    return pair and 0 < scale[0] <= scale[1] <= 1
 
 
 def _is_number(value: object) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import track
@@ -18,7 +18,7 @@ from ..errors import UserError, listed
 from ..files import manifest, write_atomically
 from ..machine import usable_cores
 from .decoding import BrokenImageError, read_image
-from .table import ImageTable, Sample
+from .table import ImageTable
 
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
 
@@ -54,11 +54,18 @@ def check_images(
     """
     paths = sorted(set(paths))
     record = Path(checked_dir) / f"{manifest(paths)}-{max_pixels}.json"
-    known = _remembered(record, paths) if record.exists() else None
-    problems = _problems(sorted(known.broken) if known else paths, max_pixels)
-    checked = CheckedImages(set(problems), known.duplicates if known else find_duplicates(paths))
-    if known is None:
-        _remember(record, paths, checked)
+    known: dict[str, Any] = {"broken": range(len(paths))}
+    if record.exists():
+        known = json.loads(record.read_text())
+    problems = _problems([paths[index] for index in known["broken"]], max_pixels)
+    if "duplicates" not in known:  # by number, as paths may be relative to another folder the next time
+        numbers = {path: index for index, path in enumerate(paths)}
+        known = {
+            "broken": [numbers[path] for path in problems],
+            "duplicates": [[numbers[path] for path in equal] for equal in find_duplicates(paths)],
+        }
+        write_atomically(record, json.dumps(known))
+    checked = CheckedImages(set(problems), [[paths[index] for index in equal] for equal in known["duplicates"]])
     if not problems:
         return checked
     named = listed(list(problems.values()))
@@ -70,17 +77,13 @@ def check_images(
 
 def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
     """The table without broken images; raises UserError for a class that loses all of its training images."""
-
-    def whole(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-        return tuple(sample for sample in samples if sample.path not in broken)
-
-    train, val, test = whole(table.train), whole(table.val), whole(table.test)
+    splits = (table.train, table.val, table.test, *table.folds)
+    train, val, test, *folds = (tuple(one for one in split if one.path not in broken) for split in splits)
     lost = {sample.label for sample in table.train} - {sample.label for sample in train}
     if lost:
         name = table.classes[min(lost)]
         raise UserError(f"class {name!r} has no training image that isn't broken: replace some, or remove its folder")
-    folds = tuple(whole(samples) for samples in table.folds)
-    return replace(table, train=train, val=val, test=test, folds=folds, skipped=len(broken))
+    return replace(table, train=train, val=val, test=test, folds=tuple(folds), skipped=len(broken))
 
 
 def find_duplicates(paths: Sequence[str]) -> list[list[str]]:
@@ -144,16 +147,3 @@ def _digest(path: str) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return path
-
-
-def _remembered(record: Path, paths: list[str]) -> CheckedImages:
-    found = json.loads(record.read_text())
-    duplicates = [[paths[index] for index in equal] for equal in found["duplicates"]]
-    return CheckedImages({paths[index] for index in found["broken"]}, duplicates)
-
-
-def _remember(record: Path, paths: list[str], checked: CheckedImages) -> None:
-    index = {path: i for i, path in enumerate(paths)}  # paths may be relative to another folder the next time
-    duplicates = [[index[path] for path in equal] for equal in checked.duplicates]
-    broken = sorted(index[path] for path in checked.broken)
-    write_atomically(record, json.dumps({"broken": broken, "duplicates": duplicates}))

@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ..errors import UserError
 
@@ -79,12 +80,8 @@ def _cut_class(name: str, paths: list[str], fractions: dict[str, float], seed: i
             f"needs {len(counts) + 1}: add images, or say which are for what"
         )
     # A generator of its own for each class: images added to one class leave the others' split as it was.
-    order = random.Random(f"{seed} {name}").sample(paths, len(paths))
-    cut, start = {}, 0
-    for split, count in counts.items():
-        cut[split] = sorted(order[start : start + count])
-        start += count
-    return cut | {"train": sorted(order[start:])}
+    order = iter(random.Random(f"{seed} {name}").sample(paths, len(paths)))
+    return {split: sorted(islice(order, count)) for split, count in counts.items()} | {"train": sorted(order)}
 
 
 def _cut_groups(by_class: ByClass, fractions: dict[str, float], seed: int, groups: Groups) -> dict[str, ByClass]:

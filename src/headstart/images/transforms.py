@@ -74,8 +74,6 @@ def _limit_aspect_ratio(image: Tensor) -> Tensor:
     """Cut off the ends that the centre crop drops anyway, so that 20 x 20,000 pixels don't fill the memory."""
     height, width = image.shape[-2:]
     longest = MAX_ASPECT_RATIO * min(height, width)
-    if max(height, width) <= longest:
-        return image
     return F.center_crop(image, [min(height, longest), min(width, longest)])
 
 

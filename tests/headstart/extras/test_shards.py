@@ -23,10 +23,9 @@ from runs import ROOT, TINY, results
 from torch.utils.data import DataLoader
 
 from headstart.backbone import Preprocessing
-from headstart.extras.shards.classes import class_names, label_numbers
 from headstart.extras.shards.data import ShardData
 from headstart.extras.shards.stream import LoadedBatch, ShardLoader, ShardStream, evenly
-from headstart.extras.shards.tar import Packed, ShardSplit, expand_shards, read_shard
+from headstart.extras.shards.tar import Packed, ShardSplit, class_names, expand_shards, label_numbers, read_shard
 from headstart.features.file import read_features
 from headstart.features.inventory import read_metadata
 from headstart.images.augmentation import Augment

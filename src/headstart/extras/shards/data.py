@@ -19,10 +19,9 @@ from ...images.order import Order, position_of
 from ...images.splits import Splitting
 from ...images.table import SPLITS, ImageTable
 from ...images.transforms import RandomView
-from .classes import class_names, label_numbers
 from .features import ShardFeatures
 from .stream import LoadedBatch, ShardLoader, ShardStream
-from .tar import ShardSplit, expand_shards, has_command
+from .tar import ShardSplit, class_names, expand_shards, has_command, label_numbers
 
 log = logging.getLogger(__name__)
 

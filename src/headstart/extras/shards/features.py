@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,40 +25,13 @@ from ...features.file import read_features, write_rows
 from ...features.inventory import LOCK, PART, read_metadata
 from ...files import manifest
 from ...images.augmentation import LIGHT, Augment
-from .classes import label_numbers, number_of
 from .stream import LoadedBatch
-from .tar import Packed, ShardSplit, is_local
+from .tar import Packed, ShardSplit, is_local, label_numbers, number_of
 
 if TYPE_CHECKING:
     from .data import ShardData
 
 PREFETCHED = 2  # batches that are decoded in advance, while a device computes
-
-
-class ShardFeatures(FeatureData):
-    """Batches of features and labels for all samples of `images`, as FeatureData has them."""
-
-    images: ShardData
-
-    def files_of_batch(self, epoch: int, batch_idx: int) -> list[str]:
-        """The shards of a training batch's images; the images themselves where they are streamed."""
-        shards = self.images.split("train").shards
-        if self.live:
-            return self.images.files_of_batch(epoch, batch_idx)
-        if self.full_batch:
-            return list(shards)
-        ends = list(accumulate(read_metadata(self.files["train", 0])["rows"]))
-        rows = self.images.order(self.batch_size, ends[-1]).batches(epoch)[batch_idx]
-        return sorted({shards[bisect_right(ends, row)] for row in rows.tolist()})
-
-    def _parts(self, split: str) -> list[str]:
-        return [split] if split in self.images.found.splits else []
-
-    def _pass(self) -> ShardPass:
-        return ShardPass(self.images, self.backbone, self._trainer, self.folder, self.verify)
-
-    def _labels(self, split: str) -> Tensor:
-        return read_features(self.files[split, 0], "labels").long()
 
 
 class ShardPass(FeaturePass):
@@ -70,17 +43,13 @@ class ShardPass(FeaturePass):
 
     images: ShardData
 
-    @cached_property
-    def _shards(self) -> dict[Name, list[dict[str, Any]]]:
-        """What the features of each shard of a name depend on."""
-        return {}
-
     def ensure(self, names: list[Name]) -> dict[Name, Path] | None:
         """The files with features and labels of every name; None when they couldn't be written.
 
         Raises:
             UserError: a shard or, unless they may be skipped, an image can't be read, or a label is no class's.
         """
+        self._shards: dict[Name, list[dict[str, Any]]] = {}  # what the features of each shard of a name depend on
         paths = super().ensure(names)
         self.images.leave_out({one for path in (paths or {}).values() for one in read_metadata(path)["skipped"]})
         return paths
@@ -125,22 +94,19 @@ class ShardPass(FeaturePass):
     def _write_shard(self, path: Path, metadata: dict[str, Any], timeout: int, bar: tqdm) -> None:
         """Compute and write one shard's features, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(path.with_suffix(LOCK), timeout=timeout):
-                if path.exists():
-                    return
-                samples: list[tuple[str, str]] = []
-                skipped: list[str] = []
-                batches = self._batches(metadata["folder"], metadata["view"], samples, skipped)
-                features = list(self._features(batches, bar))
-                metadata = metadata | {"images": len(samples), "skipped": skipped}
-                beside = {"samples": torch.frombuffer(bytearray(json.dumps(samples).encode()), dtype=torch.uint8)}
-                part = path.with_suffix(PART)
-                write_rows(part, (len(samples), self._num_features), 0, features, metadata, beside)
-                part.replace(path)
-                self.computed += len(samples)
-        except Timeout:
-            return
+        with suppress(Timeout), FileLock(path.with_suffix(LOCK), timeout=timeout):
+            if path.exists():
+                return
+            samples: list[tuple[str, str]] = []
+            skipped: list[str] = []
+            batches = self._batches(metadata["folder"], metadata["view"], samples, skipped)
+            features = list(self._features(batches, bar))
+            metadata = metadata | {"images": len(samples), "skipped": skipped}
+            beside = {"samples": torch.frombuffer(bytearray(json.dumps(samples).encode()), dtype=torch.uint8)}
+            part = path.with_suffix(PART)
+            write_rows(part, (len(samples), self._num_features), 0, features, metadata, beside)
+            part.replace(path)
+            self.computed += len(samples)
 
     def _batches(
         self, shard: str, view: int, samples: list[tuple[str, str]], skipped: list[str]
@@ -181,8 +147,32 @@ class ShardPass(FeaturePass):
             write_rows(part, (metadata["images"], self._num_features), 0, batches, metadata, {"labels": labels})
 
 
+class ShardFeatures(FeatureData):
+    """Batches of features and labels for all samples of `images`, as FeatureData has them."""
+
+    images: ShardData
+    feature_pass = ShardPass
+
+    def files_of_batch(self, epoch: int, batch_idx: int) -> list[str]:
+        """The shards of a training batch's images; the images themselves where they are streamed."""
+        shards = self.images.split("train").shards
+        if self.live:
+            return self.images.files_of_batch(epoch, batch_idx)
+        if self.full_batch:
+            return list(shards)
+        ends = list(accumulate(read_metadata(self.files["train", 0])["rows"]))
+        rows = self.images.order(self.batch_size, ends[-1]).batches(epoch)[batch_idx]
+        return sorted({shards[bisect_right(ends, row)] for row in rows.tolist()})
+
+    def _parts(self, split: str) -> list[str]:
+        return [split] if split in self.images.found.splits else []
+
+    def _labels(self, split: str) -> Tensor:
+        return read_features(self.files[split, 0], "labels").long()
+
+
 def _identity(shard: str, verify: str) -> str:
-    return manifest([os.path.abspath(shard)], verify) if is_local(shard) else shard  # noqa: PTH100 (as in key.py)
+    return manifest([os.path.abspath(shard)], verify) if is_local(shard) else shard  # noqa: PTH100 (as in features/compute.py)
 
 
 def _prefetch(items: Iterable[LoadedBatch]) -> Iterator[LoadedBatch]:

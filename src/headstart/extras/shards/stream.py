@@ -16,8 +16,7 @@ from ...images.decoding import BrokenImageError, decode_image
 from ...images.loading import Loading, threads
 from ...images.order import Position
 from ...images.transforms import RandomView
-from .classes import number_of
-from .tar import Packed, ShardSplit, read_shard, webdataset
+from .tar import Packed, ShardSplit, number_of, read_shard, webdataset
 
 REMEMBERED = 8  # batches whose names are known; Lightning fetches one ahead
 
