@@ -5,8 +5,6 @@ so that no class is brighter than another. The origin lies near the middle of th
 so that a shape turns in little room.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,18 +17,9 @@ def _arc(start: float, stop: float, num_points: int = 90) -> Outline:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def _spokes(radii: list[float]) -> Outline:
+def _spokes(radii: NDArray[np.float64]) -> Outline:
     """Corners at these distances from the origin, at equal angles all the way round."""
-    return _arc(0, 360, len(radii) + 1)[:-1] * np.array(radii)[:, None]
-
-
-def _circle() -> Outline:
-    return _arc(0, 360)
-
-
-def _ring() -> Outline:
-    # One path, out and back: the seam between the two circles has no width, so the hole stays a hole.
-    return np.concatenate([_arc(0, 360), 0.55 * _arc(360, 0)])
+    return _arc(0, 360, len(radii) + 1)[:-1] * radii[:, None]
 
 
 def _crescent() -> Outline:
@@ -53,11 +42,6 @@ def _cross() -> Outline:
     return np.concatenate([np.array(arm) @ np.linalg.matrix_power(turn, k) for k in range(4)])
 
 
-def _flower() -> Outline:
-    angles = np.radians(np.linspace(0, 360, 180, endpoint=False))
-    return _arc(0, 360, 181)[:-1] * (1 + 0.4 * np.cos(6 * angles))[:, None]
-
-
 def _spiral() -> Outline:
     radii = np.linspace(0.1, 0.87, 160)[:, None]
     line = _arc(0, 760, 160)
@@ -71,20 +55,21 @@ def _normalise(corners: Outline) -> Outline:
     return corners / np.sqrt(abs(twice_area.sum()) / 2)
 
 
-_SHAPES: dict[str, Callable[[], Outline]] = {
-    "circle": _circle,
-    "crescent": _crescent,
-    "cross": _cross,
-    "flower": _flower,
-    "heart": _heart,
-    "ring": _ring,
-    "spiral": _spiral,
-    "square": lambda: _spokes([1.0] * 4),
-    "star": lambda: _spokes([1.0, 0.42] * 5),
-    "triangle": lambda: _spokes([1.0] * 3),
+_SHAPES = {
+    "circle": _arc(0, 360),
+    "crescent": _crescent(),
+    "cross": _cross(),
+    "flower": _spokes(1 + 0.4 * np.cos(6 * np.radians(np.linspace(0, 360, 180, endpoint=False)))),
+    "heart": _heart(),
+    # One path, out and back: the seam between the two circles has no width, so the hole stays a hole.
+    "ring": np.concatenate([_arc(0, 360), 0.55 * _arc(360, 0)]),
+    "spiral": _spiral(),
+    "square": _spokes(np.ones(4)),
+    "star": _spokes(np.array([1.0, 0.42] * 5)),
+    "triangle": _spokes(np.ones(3)),
 }
 
-OUTLINES: dict[str, Outline] = {name: _normalise(shape()) for name, shape in _SHAPES.items()}
+OUTLINES = {name: _normalise(corners) for name, corners in _SHAPES.items()}
 
 # The farthest corner of any class from the origin: the room that every shape is given.
 REACH = max(float(np.linalg.norm(outline, axis=1).max()) for outline in OUTLINES.values())
