@@ -10,7 +10,7 @@ from headstart.machine import prepare_process
 
 from . import build
 from .model.classifier import Classifier
-from .reporting.report import print_metrics
+from .reporting.results import print_metrics
 
 
 def evaluate(cfg: DictConfig, checkpoint: str | Path) -> dict[str, float]:

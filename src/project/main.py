@@ -21,8 +21,7 @@ from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, l
 
 from . import build
 from .head_first import train_head_first
-from .reporting.report import report
-from .reporting.results import finished_score, write_interrupted
+from .reporting.results import finished_score, report, write_interrupted
 from .reporting.sweep import refuse_several_processes
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import signature
 from itertools import chain
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from headstart.errors import UserError, did_you_mean
 from headstart.images.table import SPLIT_NAMES, Row, image_table
@@ -48,19 +48,19 @@ def read_labels(
             image that is named twice in different ways, or images that don't exist.
     """
     path = Path(path).expanduser()
-    columns = {
-        "path_column": path_column,
-        "label_column": label_column,
-        "split_column": split_column,
-        "group_column": group_column,
-    }
+    columns = {"path_column": path_column, "label_column": label_column}
+    columns |= {"split_column": split_column, "group_column": group_column}
     found: dict[str, tuple[int, Row]] = {}
     for number, record in _records(path, columns):
         row = _row(path, number, record, columns)
         first, other = found.setdefault(row.path, (number, row))
         if other != row:
             raise UserError(f"rows {first} and {number} of {path} differ about {record[path_column]}: keep one of them")
-    _refuse_missing(path, found)
+    missing = [(number, file) for file, (number, _) in found.items() if not os.path.exists(file)]  # noqa: PTH110 (a third of the time)
+    if missing:
+        (number, file), more = missing[0], len(missing) - 1
+        others = f", and {more:,} more of {len(found):,} files are missing" if more else ""
+        raise UserError(f"there is no file {file} (row {number} of {path}){others}: paths start from {path.parent}")
     return [row for _, row in found.values()]
 
 
@@ -73,14 +73,6 @@ def _row(path: Path, number: int, record: Record, columns: Columns) -> Row:
         raise UserError(f"row {number} of {path}: {split!r} is no split; there are {', '.join(SPLIT_NAMES)}")
     file = os.path.normpath(os.path.join(path.parent, name))  # noqa: PTH118 (pathlib takes five times as long)
     return Row(file, label, SPLIT_NAMES[split.lower()] if split else None, group or None)
-
-
-def _refuse_missing(path: Path, found: dict[str, tuple[int, Row]]) -> None:
-    missing = [(number, file) for file, (number, _) in found.items() if not os.path.exists(file)]  # noqa: PTH110 (a third of the time)
-    if missing:
-        (number, file), more = missing[0], len(missing) - 1
-        others = f", and {more:,} more of {len(found):,} files are missing" if more else ""
-        raise UserError(f"there is no file {file} (row {number} of {path}){others}: paths start from {path.parent}")
 
 
 def _records(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
@@ -96,7 +88,11 @@ def _records(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
 def _read_text(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # Excel's CSV begins with a byte order mark
-            reader = csv.reader(file, delimiter=_delimiter(file, path))
+            header = file.readline()
+            file.seek(0)
+            semicolons = ";" in header and "," not in header  # of spreadsheets in countries that write 1,5
+            delimiter = "\t" if path.suffix.lower() in TABS else ";" if semicolons else ","
+            reader = csv.reader(file, delimiter=delimiter)
             names = [name.strip() for name in next(reader, [])]
             _check_columns(path, names, columns)
             for number, fields in enumerate(reader, start=2):
@@ -109,15 +105,6 @@ def _read_text(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
                     )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} can't be read as text in UTF-8 ({error})") from error
-
-
-def _delimiter(file: TextIO, path: Path) -> str:
-    """Tabs, commas, or the semicolons of spreadsheets in countries that write 1,5."""
-    header = file.readline()
-    file.seek(0)
-    if path.suffix.lower() in TABS:
-        return "\t"
-    return ";" if ";" in header and "," not in header else ","
 
 
 def _read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:

@@ -6,20 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure  # without pyplot: no window system, no global state, nothing to close
 from matplotlib.ticker import MaxNLocator
 
-from headstart.tracking.history import read_history
-
-from .results import read_results
-
-
-def draw_plots(run_dir: Path) -> list[Path]:
-    """Draw history.png and confusion_matrix.png from what lies in a run's folder; returns what was drawn."""
-    drawn, results = [], read_results(run_dir)
-    if rows := read_history(run_dir / "metrics.csv"):
-        drawn.append(plot_history(rows, run_dir / "history.png"))
-    if counts := results.get("confusion_matrix"):
-        drawn.append(plot_confusion_matrix(counts, results["classes"], run_dir / "confusion_matrix.png"))
-    return drawn
-
 
 def plot_history(rows: list[dict[str, float]], path: Path) -> Path:
     """Draw loss and accuracy by epoch, for training and validation, from the rows of a `metrics.csv`."""

@@ -1,4 +1,4 @@
-"""`results.json`: what a run came to and how it came to be, for people and for scripts."""
+"""What a run leaves behind when it has ended, and what it says last: `results.json`, plots and a table."""
 
 import json
 import platform
@@ -10,19 +10,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from headstart.errors import UserError
-from headstart.files import write_atomically
+from headstart.files import short, write_atomically
 from headstart.fit import Fitted
+from headstart.tracking.history import read_history
 
 from ..model.classifier import Classifier
 
 PACKAGES = ("headstart", "torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
 
 
-def write_results(
-    run_dir: Path, score: float, fitted: Fitted, model: Classifier, confusion_matrix: list[list[int]], command: str
-) -> None:
-    """Write `results.json`; the confusion matrix counts test images, [true class][predicted class]."""
+def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, command: str, with_plots: bool) -> None:
+    """Write results.json and, unless it is one of many, the plots; print the metrics, and where everything is.
+
+    To be called in every process, as each of several devices has counted its own test images; the first one reports.
+    The confusion matrix counts test images, [true class][predicted class].
+    """
+    confusion_matrix = model.confusion_matrix.compute().tolist()
+    if not model.trainer.is_global_zero:
+        return
     best = Path(fitted.best_checkpoint) if fitted.best_checkpoint else None
     if best and best.is_relative_to(run_dir):
         best = best.relative_to(run_dir)  # the folder may be moved or copied
@@ -39,6 +48,33 @@ def write_results(
         "command": command,
     }
     _write(run_dir, content)
+    if with_plots:
+        draw_plots(run_dir)
+    print_metrics(fitted.metrics)
+    line = f"{short(run_dir)}: test accuracy {fitted.metrics['test/accuracy']:.4f}"
+    Console(soft_wrap=True).print(line, markup=False, highlight=False)  # never wrapped, so that it can be copied
+
+
+def draw_plots(run_dir: Path) -> list[Path]:
+    """Draw history.png and confusion_matrix.png from what lies in a run's folder; returns what was drawn."""
+    from .plots import plot_confusion_matrix, plot_history  # a second of imports that the jobs of a sweep don't need
+
+    drawn, results = [], read_results(run_dir)
+    if rows := read_history(run_dir / "metrics.csv"):
+        drawn.append(plot_history(rows, run_dir / "history.png"))
+    if counts := results.get("confusion_matrix"):
+        drawn.append(plot_confusion_matrix(counts, results["classes"], run_dir / "confusion_matrix.png"))
+    return drawn
+
+
+def print_metrics(metrics: dict[str, float]) -> None:
+    """Print a table with a row for each metric and a column for each split."""
+    splits = sorted({name.split("/")[0] for name in metrics}, key=("train", "val", "test").index)
+    table = Table("", *splits)
+    for name in dict.fromkeys(name.split("/")[1] for name in metrics):
+        values = [metrics.get(f"{split}/{name}") for split in splits]
+        table.add_row(name.replace("_", " "), *("" if value is None else f"{value:.4f}" for value in values))
+    Console(markup=False).print(table)
 
 
 @cache
@@ -50,8 +86,7 @@ def versions() -> dict[str, str]:
 def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, command: str) -> None:
     """Write which signal ended the run, and after how many whole epochs and steps."""
     name = signal.Signals(signum).name
-    content = {"status": "interrupted", "signal": name, "epoch": epoch, "step": step, "command": command}
-    _write(Path(run_dir), content)
+    _write(run_dir, {"status": "interrupted", "signal": name, "epoch": epoch, "step": step, "command": command})
 
 
 def read_results(run_dir: str | Path) -> dict[str, Any]:
@@ -72,8 +107,8 @@ def finished_score(run_dir: str | Path, command: str) -> float | None:
     return content["score"]
 
 
-def _write(run_dir: Path, content: dict[str, Any]) -> None:
-    write_atomically(run_dir / "results.json", json.dumps(content, indent=2) + "\n")
+def _write(run_dir: str | Path, content: dict[str, Any]) -> None:
+    write_atomically(Path(run_dir) / "results.json", json.dumps(content, indent=2) + "\n")
 
 
 @cache  # the jobs of a sweep run the same code

@@ -42,12 +42,8 @@ class SweepTable(Callback):
         found = job_return._return_value
         if config.hydra.mode != RunMode.MULTIRUN or isinstance(found, SystemExit | KeyboardInterrupt):
             return  # a signal ends the whole sweep
-        job = {
-            "overrides": list(job_return.overrides or []),
-            "run_dir": str(config.hydra.runtime.output_dir),
-            "score": found,
-            "error": None,
-        }
+        run_dir = str(config.hydra.runtime.output_dir)
+        job = {"overrides": list(job_return.overrides or []), "run_dir": run_dir, "score": found, "error": None}
         if job_return.status == JobStatus.FAILED:
             job |= {"score": None, "error": explain(found) or repr(found)}
             log.error(f"job failed: {job['error']}", exc_info=None if explain(found) else found)
@@ -92,17 +88,13 @@ def over_folds(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         others = tuple(override for override in job["overrides"] if override.split("=")[0].lstrip("+") != FOLD)
         if len(others) < len(job["overrides"]):
             together[others].append(job["score"])
-    return [_mean(others, scores) for others, scores in together.items() if len(scores) > 1]
-
-
-def _mean(overrides: tuple[str, ...], scores: list[float | None]) -> dict[str, Any]:
-    known = [score for score in scores if score is not None]
-    return {
-        "overrides": list(overrides),
-        "scores": scores,
-        "mean": mean(known) if known else None,
-        "std": stdev(known) if len(known) > 1 else None,
-    }
+    rows = []
+    for others, scores in together.items():
+        known = [score for score in scores if score is not None]
+        means = {"mean": mean(known) if known else None, "std": stdev(known) if len(known) > 1 else None}
+        if len(scores) > 1:
+            rows.append({"overrides": list(others), "scores": scores, **means})
+    return rows
 
 
 def job_table(jobs: Sequence[dict[str, Any]]) -> Table:
