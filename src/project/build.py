@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
@@ -59,14 +59,13 @@ def model(cfg: DictConfig, data: ImageData) -> Classifier:
     """The pretrained backbone with a new head on it; the data takes its preprocessing from there."""
     pretrained = backbone(cfg)
     data.preprocessing = pretrained.preprocessing
-    parts = {"backbone": pretrained, "head": head(cfg)}
     made: Classifier = instantiate(cfg.model, _convert_="all")(
-        **parts, classes=data.classes, class_weights=data.class_weights
+        backbone=pretrained, head=head(cfg), classes=data.classes, class_weights=data.class_weights
     )
     if data.augment.mixes:
         made.mix = Mixing(len(made.classes), data.augment.mixup, data.augment.cutmix)
-    sizes = [(weight.numel(), weight.requires_grad) for weight in made.backbone.parameters()]
-    frozen, trained = (sum(size for size, grad in sizes if grad == wanted) for wanted in (False, True))
+    trained = sum(weight.numel() for weight in made.backbone.parameters() if weight.requires_grad)
+    frozen = sum(weight.numel() for weight in made.backbone.parameters()) - trained
     also = f" and {trained:,} trained" if trained else ""
     in_head = sum(weight.numel() for weight in made.head.parameters())
     log.info(f"model: {frozen:,} frozen{also} weights in the backbone, {in_head:,} trained ones in the head")
@@ -80,8 +79,8 @@ def head(cfg: DictConfig) -> Callable[..., nn.Module]:
 
 def backbone(cfg: DictConfig) -> Backbone:
     """The backbone that `cfg.backbone` describes; what of it stays frozen is for the strategy."""
-    described = [key for key in cfg.backbone if key != "freeze"]
-    return _load_backbone(OmegaConf.to_yaml(OmegaConf.masked_copy(cfg.backbone, described), resolve=True))
+    described = OmegaConf.masked_copy(cfg.backbone, [key for key in cfg.backbone if key != "freeze"])
+    return _load_backbone(OmegaConf.to_yaml(described, resolve=True))
 
 
 @lru_cache(maxsize=1)
@@ -134,6 +133,4 @@ def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
     """All that a run can be told, as plain values."""
-    values = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(values, dict)
-    return {str(name): value for name, value in values.items()}
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))

@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> float:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
         return earlier
     try:
-        return run(cfg, request, command)
+        return run(cfg, request, command, in_sweep)
     except BaseException:  # a signal in the middle of something can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
             raise
@@ -54,9 +54,8 @@ def train(cfg: DictConfig) -> float:
         raise Interrupted(request.signum) from None
 
 
-def run(cfg: DictConfig, request: StopRequest, command: str) -> float:
+def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> float:
     """Make the objects, fit, report and return the score; raises Interrupted when a signal came."""
-    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     seed_everything(cfg.seed, workers=True, verbose=False)
     images = build.images(cfg)
     model = build.model(cfg, images)
@@ -64,7 +63,8 @@ def run(cfg: DictConfig, request: StopRequest, command: str) -> float:
     run_loggers = build.loggers(cfg)
     with closed_at_the_end(run_loggers):
         trainer = build.trainer(cfg, run_loggers, (StopOnSignal(request), FiniteLoss(data.files_of_batch)))
-        refuse_several_processes(trainer, HydraConfig.get().mode)
+        if in_sweep:
+            refuse_several_processes(trainer)
         checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
         if cfg.resume:
             log.info(f"resuming from {short(checkpoint) if checkpoint else 'the beginning: nothing was saved yet'}")

@@ -1,12 +1,10 @@
 """Averages the weights over the steps of training: the average is validated, kept as the best, and tested."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from headstart.errors import UserError
@@ -52,24 +50,22 @@ class WeightAverage(Callback):
         if trainer.global_step > self.step and not self.swapped:
             self.step = trainer.global_step
             self._begin(model)
-            current = dict(_trained(model))
+            current = _trained(model)
             decay = min(self.decay, (1 + self.step) / (10 + self.step))
             averages = [self.other[name] for name in current]
             get_ema_multi_avg_fn(decay)(averages, list(current.values()), self.step)
 
     def _begin(self, model: LightningModule) -> None:
         """Also with what is trained from a later epoch on only."""
-        self.other |= {name: value.detach().clone() for name, value in _trained(model) if name not in self.other}
+        new = {name: value for name, value in _trained(model).items() if name not in self.other}
+        self.other |= {name: value.detach().clone() for name, value in new.items()}
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Validate the average."""
         if trainer.state.fn == "fit":
             self._swap(pl_module)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go on with the weights."""
-        if trainer.state.fn == "fit":
-            self._swap(pl_module)
+    on_validation_end = on_validation_start  # go on with the weights
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the average in the model."""
@@ -101,11 +97,10 @@ class WeightAverage(Callback):
             self.swapped = False
 
 
-def _trained(model: LightningModule) -> Iterator[tuple[str, Tensor]]:
+def _trained(model: LightningModule) -> dict[str, Tensor]:
     """Weights that get gradients, and what BatchNorm counts in training, by their names in the state_dict."""
-    yield from ((name, weight) for name, weight in model.named_parameters() if weight.requires_grad)
+    found: dict[str, Tensor] = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     for prefix, module in model.named_modules():
-        if isinstance(module, _BatchNorm) and module.training and module.track_running_stats:
-            yield from (
-                (f"{prefix}.{name}", value) for name, value in module.named_buffers() if value.is_floating_point()
-            )
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training and module.track_running_stats:
+            found |= {f"{prefix}.{name}": value for name, value in module.named_buffers() if value.is_floating_point()}
+    return found

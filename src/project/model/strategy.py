@@ -60,12 +60,10 @@ class Strategy:
         Raises:
             UserError: nothing would be trained, or the network has nothing to add adapters to.
         """
-        freeze = "none" if self.freeze is None else self.freeze
-        names = {stage.name for stage in stages_to_train(find_stages(network), freeze)}
-        before = {id(parameter) for parameter in network.parameters()}
+        chosen = stages_to_train(find_stages(network), "none" if self.freeze is None else self.freeze)
+        names, before = {stage.name for stage in chosen}, {id(parameter) for parameter in network.parameters()}
         if callable(self.adapt):
-            adaptable = [stage for stage in find_stages(network) if stage.name in names]
-            self.adapt(network, {name for stage in adaptable for name in stage.modules})
+            self.adapt(network, {name for stage in chosen for name in stage.modules})
         added = {name for name, parameter in network.named_parameters() if id(parameter) not in before}
         stages = [stage for stage in reversed(find_stages(network)) if stage.name in names]
         found = tuple(self._group(network, stage, depth, added) for depth, stage in enumerate(stages))
@@ -83,16 +81,13 @@ class Strategy:
 
     def _group(self, network: nn.Module, stage: Stage, depth: int, added: set[str]) -> Group:
         modules = {name: network.get_submodule(name) for name in stage.modules}
-        trained = tuple(name for name in modules if self.batchnorm == "moving" or not _is_batchnorm(modules[name]))
+        fixed = nn.modules.batchnorm._BatchNorm if self.batchnorm == "fixed" else ()
+        trained = tuple(name for name, module in modules.items() if not isinstance(module, fixed))
         if self.trained == "all":
             return Group(depth, stage.parameters, trained)
         names = [*filter(added.__contains__, stage.parameters)] if added else _biases_and_norms(network, stage)
         owners = {name.rpartition(".")[0] for name in names}
         return Group(depth, tuple(names), tuple(name for name in trained if name in owners))
-
-
-def _is_batchnorm(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
 def _biases_and_norms(network: nn.Module, stage: Stage) -> list[str]:

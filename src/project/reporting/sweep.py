@@ -67,14 +67,13 @@ class SweepTable(Callback):
             sys.exit(f"error: {failed} of {len(self.jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
 
 
-def refuse_several_processes(trainer: "Trainer", mode: RunMode | None) -> None:
+def refuse_several_processes(trainer: "Trainer") -> None:
     """Raise UserError where Lightning would start further processes with a sweep's command line.
 
     Each of them would run the whole sweep by itself, with other hyperparameters than the first, and say nothing.
     """
     environment = getattr(trainer.strategy, "cluster_environment", None)
-    starts_processes = trainer.world_size > 1 and not (environment and environment.creates_processes_externally)
-    if starts_processes and mode == RunMode.MULTIRUN:
+    if trainer.world_size > 1 and not (environment and environment.creates_processes_externally):
         raise UserError("the jobs of a sweep take one device each: add trainer.devices=1, or run the jobs one by one")
 
 
