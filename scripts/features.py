@@ -11,9 +11,8 @@ from headstart.features.inventory import StoredFeatures, prune, stored_features
 
 MEGABYTE = 1e6
 
-console = Console(
-    markup=False, width=None if sys.stdout.isatty() else 160
-)  # one line for each file also where nobody looks
+# One line for each file also where nobody looks.
+console = Console(markup=False, width=None if sys.stdout.isatty() else 160)
 
 
 def main() -> None:

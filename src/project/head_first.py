@@ -26,7 +26,12 @@ log = logging.getLogger(__name__)
 def train_head_first(cfg: DictConfig, model: Classifier, images: ImageData, request: StopRequest) -> None:
     """Train the model's head on the features of the backbone as it is; curve and best weights go to `head/`."""
     log.info("first the head, on frozen features")
-    head_model, folder = like(cfg, model), f"{cfg.run_dir}/head"
+    # Solved for where it is linear, else by gradient descent.
+    descent = partial(Classifier, lr=4e-3, scheduler=partial(warmup_cosine, warmup=0.0))
+    make = LogisticRegression if is_linear(model.head) else descent
+    options = {"label_smoothing": model.label_smoothing, "class_weights": images.class_weights}
+    head_model = make(build.backbone(cfg), build.head(cfg), model.classes, monitor=model.monitor, **options)
+    folder = f"{cfg.run_dir}/head"
     data = build.cached_features(cfg, images, head_model)
     guards = [StopOnSignal(request), FiniteLoss(data.files_of_batch), TrainingMeans()]
     best = ModelCheckpoint(folder, "best", "val/loss", enable_version_counter=False)
@@ -34,12 +39,3 @@ def train_head_first(cfg: DictConfig, model: Classifier, images: ImageData, requ
     trainer = build.trainer_with(cfg, [*guards, *own], logger=False, max_epochs=EPOCHS)
     fit_head(model.head, head_model, data, trainer)
     log.info("then the backbone")
-
-
-def like(cfg: DictConfig, model: Classifier) -> Classifier:
-    """A head like the model's on the same backbone, frozen: solved for where it is linear, else by gradient descent."""
-    descent = partial(Classifier, lr=4e-3, scheduler=partial(warmup_cosine, warmup=0.0))
-    make = LogisticRegression if is_linear(model.head) else descent
-    weights = None if model.class_weights is None else model.class_weights.tolist()
-    values = {"label_smoothing": model.label_smoothing, "monitor": model.monitor, "class_weights": weights}
-    return make(build.backbone(cfg), build.head(cfg), model.classes, **values)

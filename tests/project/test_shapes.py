@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from project.data.shapes import outlines
-from project.data.shapes.draw import CLASSES, SPLITS, draw_shapes
+from project.data.shapes.draw import CLASSES, SIDE, SPLITS, draw_shapes, paint
 from project.data.shapes.outlines import OUTLINES
-from project.data.shapes.painting import SIDE, paint
 
 # A stand-in for the package spares the child its import of torch, which takes far longer than the drawing.
 DRAW = """

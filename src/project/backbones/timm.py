@@ -46,14 +46,14 @@ def from_timm(
         UserError: for an unknown name, a network or a preprocessing of an unusual kind, weights that
             cannot be downloaded, are damaged or don't fit, and a pooling that the network can't have.
     """
-    file = weights_path(weights, "pretrained")
+    file, pretrained = weights_path(weights, "pretrained"), weights == "pretrained"
     check_pooling(pooling)
-    config = _find(name, pretrained=weights == "pretrained")
+    config = _find(name, pretrained)
     preprocessing = timm_preprocessing(config, image_size)
     # Only networks with position embeddings or windows must know the size; the others do not take the option.
     options: dict[str, Any] = {"img_size": image_size} if image_size and config.fixed_input_size else {}
     with isolated(seed):
-        network = _build(config, options, pretrained=weights == "pretrained", file=file)
+        network = _build(config, options, pretrained, file)
     num_features = network.head_hidden_size
     if pooling:
         network = Pooled(network, read_timm, pooling)

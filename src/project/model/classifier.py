@@ -152,7 +152,7 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Give what is trained to the optimizer, and nothing else; raises UserError for values that it can't use."""
         groups = self.freezing.parameter_groups(self.head, self.lr, self.weight_decay)
-        return optimize(self, groups, lambda: self.trainer.estimated_stepping_batches)
+        return optimize(self, groups)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen."""

@@ -2,7 +2,6 @@
 
 import inspect
 import math
-from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -12,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from headstart.errors import UserError
 
 
-def optimize(model: Any, groups: list[dict[str, Any]], total_steps: Callable[[], float]) -> OptimizerLRScheduler:
+def optimize(model: Any, groups: list[dict[str, Any]]) -> OptimizerLRScheduler:
     """Give the parameter groups to the model's optimizer, and that to its scheduler: see `conf/solver/adamw.yaml`.
 
     A scheduler that takes `total_steps` (torch's OneCycleLR, our warmup_cosine) is stepped after every step, any other
@@ -29,7 +28,7 @@ def optimize(model: Any, groups: list[dict[str, Any]], total_steps: Callable[[],
         return made
     if "total_steps" not in inspect.signature(model.scheduler).parameters:
         return {"optimizer": made, "lr_scheduler": {"scheduler": model.scheduler(made), "monitor": model.monitor}}
-    steps = total_steps()
+    steps = model.trainer.estimated_stepping_batches
     if steps == math.inf:  # a search without an end
         return made
     schedule = model.scheduler(made, total_steps=int(steps))
