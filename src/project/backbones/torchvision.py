@@ -40,8 +40,11 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
     named = None if file else weights
     chosen = _choose(name, named or "DEFAULT")
     with isolated(seed):
-        network = _load(name, chosen) if named else models.get_model(name, **_options(name, chosen))
-    _drop_auxiliary_classifiers(network)
+        network: Any = _load(name, chosen) if named else models.get_model(name, **_options(name, chosen))
+    for auxiliary in ("aux1", "aux2", "AuxLogits"):  # of googlenet and inception_v3, for training from scratch
+        if hasattr(network, auxiliary):
+            setattr(network, auxiliary, None)
+            network.aux_logits = False
     classifier, num_features = _drop_classifier(network)
     if file:
         load_weights_file(network, file, [classifier])
@@ -89,14 +92,6 @@ def _load(name: str, weights: WeightsEnum) -> nn.Module:
                 f"or choose another backbone: {WORKS_OFFLINE}"
             )
         raise UserError(f"{advice} ({reason(error)})") from error
-
-
-def _drop_auxiliary_classifiers(network: Any) -> None:
-    """Of googlenet and inception_v3: they help only where the whole network is trained from scratch."""
-    for name in ("aux1", "aux2", "AuxLogits"):
-        if hasattr(network, name):
-            setattr(network, name, None)
-            network.aux_logits = False
 
 
 def _drop_classifier(network: nn.Module) -> tuple[str, int]:

@@ -50,8 +50,13 @@ def read_labels(
     path = Path(path).expanduser()
     columns = {"path_column": path_column, "label_column": label_column}
     columns |= {"split_column": split_column, "group_column": group_column}
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise UserError(f"{path} must be CSV, TSV or Parquet: its name has to end in {', '.join(ENDINGS)}")
+    if not path.is_file():
+        raise UserError(f"there is no file {path} (data.path)")
     found: dict[str, tuple[int, Row]] = {}
-    for number, record in _records(path, columns):
+    for number, record in (_read_parquet if ending in PARQUET else _read_text)(path, columns):
         row = _row(path, number, record, columns)
         first, other = found.setdefault(row.path, (number, row))
         if other != row:
@@ -75,17 +80,8 @@ def _row(path: Path, number: int, record: Record, columns: Columns) -> Row:
     return Row(file, label, SPLIT_NAMES[split.lower()] if split else None, group or None)
 
 
-def _records(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
-    """Every row's number, as a spreadsheet shows it, and its values as text; an empty one is ""."""
-    ending = path.suffix.lower()
-    if ending not in ENDINGS:
-        raise UserError(f"{path} must be CSV, TSV or Parquet: its name has to end in {', '.join(ENDINGS)}")
-    if not path.is_file():
-        raise UserError(f"there is no file {path} (data.path)")
-    return _read_parquet(path, columns) if ending in PARQUET else _read_text(path, columns)
-
-
 def _read_text(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
+    """Every row's number, as a spreadsheet shows it, and its values as text; an empty one is ""."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # Excel's CSV begins with a byte order mark
             header = file.readline()
