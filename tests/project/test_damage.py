@@ -5,15 +5,14 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from runs import ROOT, Train, assert_equal, go_on, outcome
+from processes import Script
+from runs import Train, assert_equal, go_on, outcome
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
@@ -125,13 +124,9 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(
     size, content = last.stat().st_size, last.read_bytes()
     assert size > 1_000_000
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
-
     more = ["resume=run", "trainer.max_epochs=9"]
-    command = [sys.executable, str(ROOT / "train.py"), *more]
-    done = subprocess.run(command, cwd=workdir, capture_output=True, text=True, preexec_fn=limit)
-    assert done.returncode == 1
+    done = Script("train.py", *more, cwd=workdir, file_size=size // 2)
+    assert done.end() == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "can't be written (File too large)" in line
     assert line.endswith("make room, then go on with resume=run")

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import Script
 from runs import TINY, Train
 
 
@@ -35,13 +36,11 @@ def test_two_processes_make_one_run(
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo wants a POSIX host name service")
 @pytest.mark.parametrize("overrides", [["features.cache=false"], ["head=mlp"]], ids=str)
-def test_two_processes_train_live_and_by_gradient_descent(
-    cli, images: Path, workdir: Path, overrides: list[str]
-) -> None:
+def test_two_processes_train_live_and_by_gradient_descent(images: Path, workdir: Path, overrides: list[str]) -> None:
     tiny = [override for override in TINY if not override.startswith("trainer.accelerator")]
     devices = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "logger=none"]
-    done = cli("train.py", "data=folder", f"data.root={images}", *tiny, *devices, *overrides)
-    assert done.returncode == 0, done.stderr
+    done = Script("train.py", "data=folder", f"data.root={images}", *tiny, *devices, *overrides, cwd=workdir)
+    assert done.end() == 0, done.stderr
     (run_dir,) = workdir.glob("logs/runs/*")
     found = json.loads((run_dir / "results.json").read_text())
     assert sum(map(sum, found["confusion_matrix"])) == 20

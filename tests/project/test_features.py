@@ -5,18 +5,17 @@ import json
 import logging
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from runs import ROOT, TINY, Train, results
+from processes import Script
+from runs import TINY, Train, results
 
 from headstart.features.file import read_features
 from headstart.features.inventory import read_metadata
@@ -29,8 +28,10 @@ def computed(text: str) -> list[int]:
     return [int(number) for number in COMPUTED.findall(text)]
 
 
-def command(images: Path, *overrides: str) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), "data=folder", f"data.root={images}", *TINY, *overrides]
+def start(images: Path, workdir: Path, *overrides: str, file_size: int | None = None) -> Script:
+    """Start the real train.py in a process of its own."""
+    options = ["data=folder", f"data.root={images}", *TINY, *overrides]
+    return Script("train.py", *options, cwd=workdir, file_size=file_size)
 
 
 def files(folder: str | Path = "data/features") -> list[Path]:
@@ -168,21 +169,20 @@ def test_a_damaged_file_is_named(train: Train) -> None:
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_it_leaves_a_whole_cache_or_none(cli, images: Path, workdir: Path) -> None:
+def test_killed_in_the_middle_it_leaves_a_whole_cache_or_none(images: Path, workdir: Path) -> None:
     folder = workdir / "data/features"
     for _ in range(2):  # the second run also takes over the dead one's lock
-        process = subprocess.Popen(command(images), stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=workdir)
+        process = start(images, workdir)
         deadline = time.monotonic() + 120
         while not list(folder.glob("*.part")) and time.monotonic() < deadline:
             time.sleep(0.002)
         process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        assert process.end() == -signal.SIGKILL
         assert list(folder.glob("*.part"))
     whole = files(folder)
     assert all(read_features(path).abs().sum(dim=1).all() for path in whole)
-    done = cli("train.py", *command(images)[2:])
-    assert done.returncode == 0, done.stderr
+    done = start(images, workdir)
+    assert done.end() == 0, done.stderr
     assert computed(done.stdout) == [80 - sum(len(read_features(path)) for path in whole)]
     assert not list(folder.glob("*.part"))
     assert sum(len(read_features(path)) for path in files(folder)) == 80
@@ -190,35 +190,25 @@ def test_killed_in_the_middle_it_leaves_a_whole_cache_or_none(cli, images: Path,
 
 @pytest.mark.slow
 def test_two_runs_at_once_compute_once(images: Path, workdir: Path) -> None:
-    processes = [
-        subprocess.Popen(
-            command(images, f"hydra.run.dir=logs/runs/{number}"), stdout=subprocess.PIPE, text=True, cwd=workdir
-        )
-        for number in range(2)
-    ]
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert sum(number for output in outputs for number in computed(output)) == 80
+    processes = [start(images, workdir, f"hydra.run.dir=logs/runs/{number}") for number in range(2)]
+    assert [process.end() for process in processes] == [0, 0]
+    assert sum(number for process in processes for number in computed(process.stdout)) == 80
     scores = [json.loads((workdir / f"logs/runs/{n}/results.json").read_text())["metrics"] for n in range(2)]
     assert scores[0] == scores[1]
 
 
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_live_road(images: Path, workdir: Path) -> None:
-    def limit() -> None:  # the features of 40 images take 164 kB, all else of a run less than 80
-        resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))
-
     overrides = ["logger=none", "trainer.max_epochs=1"]
-    done = subprocess.run(
-        command(images, *overrides), capture_output=True, text=True, cwd=workdir, preexec_fn=limit, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    # The features of 40 images take 164 kB, all else of a run less than 80.
+    done = start(images, workdir, *overrides, file_size=80_000)
+    assert done.end() == 0, done.stderr
     assert "features can't be kept in data/features (File too large): every epoch computes them anew" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     (run_dir,) = workdir.glob("logs/runs/*")
     live = results(run_dir)["metrics"]
     assert not list((workdir / "data/features").glob("*.part"))
-    done = subprocess.run(command(images, *overrides, "hydra.run.dir=free"), capture_output=True, cwd=workdir)
+    assert start(images, workdir, *overrides, "hydra.run.dir=free").end() == 0
     assert results(workdir / "free")["metrics"] == pytest.approx(live, rel=1e-3, abs=1e-3)
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import ROOT, TINY, Train, assert_equal, go_on, outcome, results, signal_at
+from processes import Script
+from runs import TINY, Train, assert_equal, go_on, outcome, results, signal_at
 
 LONG = ["trainer.max_epochs=100000", "patience=100000", "logger=none", "hydra.run.dir=run", "solver=adamw"]
 
 
-def start(images: Path, workdir: Path, *overrides: str) -> subprocess.Popen[str]:
+def start(images: Path, workdir: Path, *overrides: str) -> Script:
     """Start the real train.py in a process of its own."""
-    command = [sys.executable, str(ROOT / "train.py"), "data=folder", f"data.root={images}", *TINY, *overrides]
-    return subprocess.Popen(command, cwd=workdir, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Script("train.py", "data=folder", f"data.root={images}", *TINY, *overrides, cwd=workdir)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
@@ -29,9 +29,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def left_by(process: subprocess.Popen[str]) -> str:
-    """What the process says until it ends, within the half minute that schedulers leave it."""
-    return process.communicate(timeout=30)[0]
+def left_by(process: Script) -> tuple[int, str]:
+    """The exit code, and what the process said until it ended, within the half minute that schedulers leave it."""
+    return process.end(30), process.stdout + process.stderr
 
 
 @pytest.mark.slow
@@ -40,9 +40,9 @@ def test_a_signal_ends_the_run_with_its_code_and_a_checkpoint(images: Path, work
     signum = getattr(signal, name)
     process = start(images, workdir, *LONG)
     wait_for(lambda: (workdir / "run/metrics.csv").exists())
-    process.send_signal(signum)
-    output = left_by(process)
-    assert process.returncode == 128 + signum
+    process.send(signum)
+    code, output = left_by(process)
+    assert code == 128 + signum
     assert "interrupted: go on with python train.py resume=run" in output
     assert "Traceback" not in output
     found = results(workdir / "run")
@@ -65,13 +65,10 @@ def test_a_schedulers_signal_does_so_too(train: Train, monkeypatch: pytest.Monke
 @pytest.mark.slow
 def test_before_training_a_signal_ends_the_run_at_once(images: Path, workdir: Path) -> None:
     process = start(images, workdir, *LONG)
-    assert process.stdout
-    for line in process.stdout:
-        if line.startswith("data:"):
-            break
-    process.terminate()
-    output = left_by(process)
-    assert process.returncode == 143
+    wait_for(lambda: "data:" in process.stdout)
+    process.send(signal.SIGTERM)
+    code, output = left_by(process)
+    assert code == 143
     assert "Traceback" not in output
     assert results(workdir / "run")["status"] == "interrupted"
     assert not (workdir / "run/metrics.csv").exists()
@@ -108,9 +105,8 @@ def test_workers_leave_signals_to_the_main_process(images: Path, workdir: Path) 
         os.kill(int(pid), signal.SIGTERM)
     rows = len((workdir / "run/metrics.csv").read_text().splitlines())
     wait_for(lambda: len((workdir / "run/metrics.csv").read_text().splitlines()) > rows + 2)
-    process.terminate()
-    left_by(process)
-    assert process.returncode == 143
+    process.send(signal.SIGTERM)
+    assert left_by(process)[0] == 143
 
 
 @pytest.mark.slow
@@ -121,8 +117,8 @@ def test_of_two_processes_one_is_signalled_and_both_leave(images: Path, workdir:
     pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (other,) = [pid for pid in pids if "train.py" in Path(f"/proc/{pid}/cmdline").read_text()]
     os.kill([process.pid, int(other)][signalled], signal.SIGTERM)
-    output = left_by(process)
-    assert process.returncode == 143, output
+    code, output = left_by(process)
+    assert code == 143, output
     wait_for(lambda: not Path(f"/proc/{other}").exists(), 10)
     assert results(workdir / "run")["status"] == "interrupted"
     assert len(list((workdir / "run/checkpoints").glob("last*.ckpt"))) == 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from processes import Script
 from torch.utils.data import DataLoader, TensorDataset
 
 from headstart.extras.find_lr import RateSearch
@@ -79,15 +80,16 @@ def test_no_slope_no_suggestion(losses: list[float], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_script_prints_a_rate_and_draws_the_curve(cli, images: Path, workdir: Path) -> None:
+def test_the_script_prints_a_rate_and_draws_the_curve(images: Path, workdir: Path) -> None:
     arguments = ["data=folder", f"data.root={images}", "trainer.accelerator=cpu", "features.batch_size=20"]
-    done = cli("scripts/find_lr.py", *arguments, "solver=adamw", "trainer.max_epochs=2", "model.lr=5")
-    assert done.returncode == 0, done.stderr
+    options = ["solver=adamw", "trainer.max_epochs=2", "model.lr=5"]
+    done = Script("scripts/find_lr.py", *arguments, *options, cwd=workdir)
+    assert done.end() == 0, done.stderr
     found = re.search(r"^model\.lr=(\S+): .* see (\S+)$", done.stdout, re.MULTILINE)
     assert found
     assert 0 < float(found[1]) < 10
     assert (workdir / found[2]).stat().st_size > 5000
     assert not list(workdir.rglob("*.ckpt"))
-    done = cli("scripts/find_lr.py", *arguments)
-    assert done.returncode == 1
+    done = Script("scripts/find_lr.py", *arguments, cwd=workdir)
+    assert done.end() == 1
     assert done.stderr.startswith("error: solver=lbfgs has no learning rate")
