@@ -1,12 +1,16 @@
+import struct
+import zlib
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from headstart.images.decoding import BrokenImageError, read_image
+from headstart.images.decoding import BrokenImageError, decode_image, read_image
 
 HEIGHT, WIDTH = 48, 64
 
@@ -75,23 +79,84 @@ def test_transparent_images_lie_on_white(tmp_path: Path, name: str) -> None:
     assert_alike(found[:, 16:], expected()[:, 16:])
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+TURNED = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Image.Transpose that stores the upright image so
+
+
+def turned(orientation: int) -> Image.Image:
+    method = TURNED[orientation]
+    return sample_image() if method is None else sample_image().transpose(Image.Transpose(method))
+
+
+def exif(orientation: int, order: str = "<") -> bytes:
+    """A TIFF directory with one entry, as Exif has it: tag 274, a SHORT, once."""
+    mark = b"II" if order == "<" else b"MM"
+    return mark + struct.pack(f"{order}HIHHHIHHI", 42, 8, 1, 274, 3, 1, orientation, 0, 0)
+
+
+def saved(image: Image.Image, format: str, **options: Any) -> bytes:
+    file = BytesIO()
+    image.save(file, format, **({} if format == "tiff" else {"quality": 95}), **options)
+    return file.getvalue()
+
+
+def app1(content: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+
+
+def xmp(orientation: int) -> bytes:
+    return b"http://ns.adobe.com/xap/1.0/\0" + f'<x tiff:Orientation="{orientation}"/>'.encode()
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def with_orientation(kind: str, orientation: int) -> bytes:
+    """The image stored turned, and told so in one of the ways that cameras and editors have."""
+    stored = turned(orientation)
+    jpeg, png = saved(stored, "jpeg"), saved(stored, "png")
+    little, big = (b"Exif\0\0" + exif(orientation, order) for order in "<>")
+    match kind:
+        case "jpeg, Exif":
+            return jpeg[:2] + app1(little) + jpeg[2:]
+        case "jpeg, XMP before Exif":
+            return jpeg[:2] + app1(b"http://ns.adobe.com/xap/1.0/\0<x/>") + app1(big) + jpeg[2:]
+        case "jpeg, Exif after JFIF, tables and a comment":
+            return jpeg[:20] + b"\xff\xfe\0\4hi" + app1(b"other\0") + app1(little) + jpeg[20:]
+        case "jpeg, XMP alone":
+            return jpeg[:2] + app1(xmp(orientation)) + jpeg[2:]
+        case "mpo":
+            return saved(stored, "mpo", save_all=True, append_images=[Image.new("RGB", (9, 9))], exif=big)
+        case "png, eXIf at the end":
+            return png[:-12] + png_chunk(b"eXIf", exif(orientation, ">")) + png[-12:]
+        case "png, XMP":
+            text = b"XML:com.adobe.xmp\0\0\0\0\0" + xmp(orientation)[29:]
+            return png[:33] + png_chunk(b"iTXt", text) + png[33:]
+        case "webp":
+            return saved(stored, "webp", exif=exif(orientation, ">"))
+        case "tiff, LZW":
+            return saved(stored, "tiff", compression="tiff_lzw", tiffinfo={274: orientation})
+    return saved(stored, "tiff", big_tiff=True, tiffinfo={274: orientation})
+
+
+KINDS = ["jpeg, Exif", "jpeg, XMP before Exif", "jpeg, Exif after JFIF, tables and a comment", "jpeg, XMP alone", "mpo"]
+KINDS += ["png, eXIf at the end", "png, XMP", "webp", "tiff, LZW", "tiff, big"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path: Path, name: str, orientation: int) -> None:
-    undo = {
-        2: 0,
-        3: 3,
-        4: 1,
-        5: 5,
-        6: 2,
-        7: 6,
-        8: 4,
-    }  # Image.Transpose that stores the upright image turned
-    stored = sample_image().transpose(Image.Transpose(undo[orientation])) if orientation > 1 else sample_image()
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    stored.save(tmp_path / name, exif=exif)
-    assert_alike(read_image(tmp_path / name), expected())
+def test_images_are_upright_wherever_their_orientation_is_told(kind: str, orientation: int) -> None:
+    content = with_orientation(kind, orientation)
+    with Image.open(BytesIO(content)) as image:
+        upright = torch.from_numpy(np.array(ImageOps.exif_transpose(image))).permute(2, 0, 1)
+    assert_alike(upright, expected())  # Pillow says so
+    assert_alike(decode_image(content, kind), expected())
+
+
+@pytest.mark.parametrize("damaged", [exif(6)[:14], exif(9), b"II*\0\xff\xff\xff\xff", b""])
+def test_damaged_exif_is_no_damaged_image(damaged: bytes) -> None:
+    jpeg = saved(sample_image(), "jpeg")
+    assert_alike(decode_image(jpeg[:2] + app1(b"Exif\0\0" + damaged) + jpeg[2:], "a.jpg"), expected())
 
 
 def test_the_first_frame_of_an_animation(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from .inventory import ENDING, LOCK, PART, read_metadata
 
 Name = tuple[str, int]  # a split or a fold, and which view of its images
 
-FORMAT = 1  # raise it whenever the same inputs come to other features
+FORMAT = 2  # raise it whenever the same inputs come to other features
 PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers
 
 log = logging.getLogger(__name__)

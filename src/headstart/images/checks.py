@@ -1,4 +1,4 @@
-"""Find broken images and byte-for-byte duplicates before training, once for the same files."""
+"""Find broken, blank and equal images before training, once for the same files."""
 
 import hashlib
 import json
@@ -13,22 +13,28 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from ..errors import UserError, listed
 from ..files import manifest, write_atomically
 from ..machine import usable_cores
+from .decoder_output import decode_each
 from .decoding import BrokenImageError, read_image
 from .table import ImageTable
 
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
+FORMAT = 2  # raise it whenever other files are found broken, or more is found out
+BLANK = 8  # the deviation of values from 0 to 255 below which an image is almost one colour: 12 bits read as 16 have 5
+NEARLY_ALL = 0.9
 
 log = logging.getLogger(__name__)
 
 
 class CheckedImages(NamedTuple):
-    """The broken files among those that were checked, and lists of files that are equal byte for byte."""
+    """The broken files among those that were checked, those of almost one colour, and lists of equal ones."""
 
     broken: set[str]
+    blank: list[str]
     duplicates: list[list[str]]
 
 
@@ -37,6 +43,7 @@ def without_broken(table: ImageTable, checked_dir: str | Path, on_error: str, ma
     samples = (*table.train, *table.val, *table.test)
     checked = check_images((sample.path for sample in samples), checked_dir, on_error, max_pixels)
     table = leave_out(table, checked.broken)
+    warn_of_blank_images(table, checked.blank)
     warn_of_duplicates(table, checked.duplicates)
     return table
 
@@ -44,28 +51,31 @@ def without_broken(table: ImageTable, checked_dir: str | Path, on_error: str, ma
 def check_images(
     paths: Iterable[str], checked_dir: str | Path, on_error: str = "raise", max_pixels: int = MAX_PIXELS
 ) -> CheckedImages:
-    """Decode every image once, and return those that are broken, or equal; a warning names up to ten broken ones.
+    """Decode every image once, and return those that are broken, blank or equal; a warning names up to ten broken ones.
 
-    `checked_dir` remembers for a set of files, by name, size and time, what was found; broken ones are tried again
-    the next time, as permissions or a network's folder may have changed.
+    Damage that a decoder only warns of is damage. `checked_dir` remembers for a set of files, by name, size and time,
+    what was found; broken ones are tried again the next time, as permissions or a network's folder may have changed.
 
     Raises:
         UserError: some are broken, and `on_error` is `raise`; the message names up to ten of them.
     """
     paths = sorted(set(paths))
-    record = Path(checked_dir) / f"{manifest(paths)}-{max_pixels}.json"
+    record = Path(checked_dir) / f"{manifest(paths)}-{max_pixels}-{FORMAT}.json"
     known: dict[str, Any] = {"broken": range(len(paths))}
     if record.exists():
         known = json.loads(record.read_text())
-    problems = _problems([paths[index] for index in known["broken"]], max_pixels)
+    problems, blank = _look_at([paths[index] for index in known["broken"]], max_pixels)
     if "duplicates" not in known:  # by number, as paths may be relative to another folder the next time
         numbers = {path: index for index, path in enumerate(paths)}
         known = {
             "broken": [numbers[path] for path in problems],
+            "blank": [numbers[path] for path in blank],
             "duplicates": [[numbers[path] for path in equal] for equal in find_duplicates(paths)],
         }
         write_atomically(record, json.dumps(known))
-    checked = CheckedImages(set(problems), [[paths[index] for index in equal] for equal in known["duplicates"]])
+    blank = [paths[index] for index in known["blank"]]
+    duplicates = [[paths[index] for index in equal] for equal in known["duplicates"]]
+    checked = CheckedImages(set(problems), blank, duplicates)
     if not problems:
         return checked
     named = listed(list(problems.values()))
@@ -109,21 +119,50 @@ def warn_of_duplicates(table: ImageTable, duplicates: Sequence[Sequence[str]]) -
         )
 
 
-def _problems(paths: Sequence[str], max_pixels: int) -> dict[str, str]:
-    """What is wrong with each broken image, by path."""
+def warn_of_blank_images(table: ImageTable, blank: Sequence[str]) -> None:
+    """Warn where nearly all images are almost one colour, as values in another range than the file says are."""
+    count = sum(map(len, (table.train, table.val, table.test)))
+    if len(blank) >= NEARLY_ALL * count:
+        log.warning(
+            f"{len(blank):,} of {count:,} images are almost one colour, such as {blank[0]}: do their values fill the "
+            "range that the files declare (12 bits in 16 are black)?"
+        )
 
-    def problem(path: str) -> str | None:
+
+def _look_at(paths: Sequence[str], max_pixels: int) -> tuple[dict[str, str], list[str]]:
+    """What is wrong with each broken image, by path; and those that are almost one colour, if nearly all are."""
+    varied = 0
+
+    def look(path: str) -> tuple[str | None, bool]:
+        nonlocal varied
         try:
-            read_image(path, max_pixels)
+            image = read_image(path, max_pixels)
         except BrokenImageError as error:
-            return str(error)
-        return None
+            return str(error), False
+        is_blank = varied <= (1 - NEARLY_ALL) * len(paths) and _is_blank(image)  # until we know that not nearly all are
+        varied += not is_blank
+        return None, is_blank
 
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
-        outcomes = pool.map(problem, paths)
-        hidden = not Console().is_terminal
-        shown = track(zip(paths, outcomes, strict=True), "Checking images", total=len(paths), disable=hidden)
-        return {path: found for path, found in shown if found is not None}
+
+        def run(*work: Any) -> Iterable[Any]:
+            hidden = not Console().is_terminal
+            return track(pool.map(*work), "Checking images", total=len(paths), disable=hidden)
+
+        problems, blank = {}, []
+        for path, ((problem, is_blank), warning) in zip(paths, decode_each(look, paths, run), strict=True):
+            if problem or warning:
+                problems[path] = problem or f"{path} can't be decoded ({warning})"
+            elif is_blank:
+                blank.append(path)
+        return problems, blank
+
+
+def _is_blank(image: Tensor) -> bool:
+    """Whether every channel of an image [3, height, width] is nearly constant, as far as some of its pixels tell."""
+    height, width = image.shape[1:]
+    pixels = image[:, :: max(1, height // 32), :: max(1, width // 32)].flatten(1)
+    return bool(pixels.float().std(1, correction=0).max() < BLANK)
 
 
 def _equal(paths: Sequence[str], values: Iterable[Hashable]) -> list[list[str]]:

@@ -1,21 +1,26 @@
 """From a file to an upright RGB image, whatever it was saved as."""
 
+import warnings
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from ..errors import UserError
+from .decoder_output import held_stderr
+from .values import to_rgb
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})  # of files taken for images
 JPEG_MAGIC = b"\xff\xd8\xff"
-SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I")
+END_OF_JPEG = b"\xff\xd9"
+FLIPS = {2: (-1,), 3: (-1, -2), 4: (-2,), 5: (), 6: (-1,), 7: (-1, -2), 8: (-2,)}  # from 5 on, after a transposition
 
 Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, which may be a higher one than Pillow's
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of damaged metadata, and they name no file
 
 
 class BrokenImageError(UserError):
@@ -28,11 +33,12 @@ def read_image(path: str | Path, max_pixels: int | None = None) -> Tensor:
     JPEG goes through torchvision's decoder, which is twice as fast as Pillow's here; everything else goes
     through Pillow. Never through nvJPEG, GPU or not: torchvision has it repeat the nearest colour where libjpeg
     interpolates (https://github.com/sgl-project/sglang/pull/34163), and a model would see other pixels when it is
-    served than when it was trained. Transparent images are laid on white, 16-bit ones are scaled to 8 bits, and of an
-    animation the first frame is taken. The content decides, not the file's ending.
+    served than when it was trained. Transparent images are laid on white, values of more than 8 bits are scaled
+    (`to_rgb`), and of an animation the first frame is taken. The content decides, not the file's ending.
 
     Raises:
-        BrokenImageError: the file can't be read or decoded, or its header speaks of more than `max_pixels` pixels.
+        BrokenImageError: the file can't be read or decoded, nothing says in which range its values lie, or its header
+            speaks of more than `max_pixels` pixels.
     """
     try:
         content = Path(path).read_bytes()
@@ -46,42 +52,48 @@ def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None
     try:
         if not content:
             raise UserError("the file is empty")
-        pixels = 0 if max_pixels is None else _pixels_by_header(content)
-        if max_pixels is None or pixels <= max_pixels:
-            return _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(content)
+        with Image.open(BytesIO(content)) as image:  # which decodes nothing yet
+            pixels = image.width * image.height
+            if max_pixels is None or pixels <= max_pixels:
+                decoded = _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(image)
+                return _upright(decoded, image)
     except Exception as error:  # on a broken file, a decoder raises anything
         raise BrokenImageError(f"{name} can't be decoded ({_reason(error)})") from error
     raise BrokenImageError(f"{name} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
 
 
-def _pixels_by_header(content: bytes) -> int:
-    with Image.open(BytesIO(content)) as image:  # which decodes nothing yet
-        return image.width * image.height
-
-
 def _decode_jpeg(content: bytes) -> Tensor:
-    data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    image = decode_jpeg(data, mode=ImageReadMode.RGB, apply_exif_orientation=True)
+    try:
+        return _decode_whole_jpeg(content)
+    except RuntimeError:
+        # Does it lack but its end mark? With one, libjpeg fills up whatever else is missing, and warns of it.
+        with held_stderr() as held:
+            image, warning = held.alone(_decode_whole_jpeg, content + END_OF_JPEG)
+        if warning:
+            raise
+        return image
+
+
+def _decode_whole_jpeg(content: bytes) -> Tensor:
+    image = decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8), mode=ImageReadMode.RGB)
     assert isinstance(image, Tensor)  # a list comes only for a list
     return image
 
 
-def _decode_with_pillow(content: bytes) -> Tensor:
-    with Image.open(BytesIO(content)) as image:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-    pixels = np.asarray(_to_rgb(upright))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+def _decode_with_pillow(image: Image.Image) -> Tensor:
+    image.load()
+    return torch.from_numpy(np.array(to_rgb(image))).permute(2, 0, 1)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in SIXTEEN_BIT_MODES:
-        # Pillow's own conversion clips at 255, which would turn most of the image white.
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+def _upright(decoded: Tensor, image: Image.Image) -> Tensor:
+    """Turned by the orientation that Pillow finds in the file's Exif or XMP, which torchvision looks for in one place."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # on damaged Exif, which is no part of the image
+        return decoded
+    if orientation not in FLIPS:
+        return decoded
+    return (decoded.mT if orientation >= 5 else decoded).flip(FLIPS[orientation])
 
 
 def _reason(error: Exception) -> str:
@@ -90,4 +102,6 @@ def _reason(error: Exception) -> str:
         return "not an image in a format that Pillow knows"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, UserError):
+        return str(error)
     return str(error).rsplit(", ", maxsplit=1)[-1] or type(error).__name__
