@@ -1,10 +1,16 @@
+import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from odd_images import SIDE, TOO_LARGE, bomb, saved
+from odd_images import SIDE, TOO_LARGE, bomb, saved, tiff
+from PIL import Image
 
 import headstart.images.checks as module
-from headstart.images.checks import check_images
+from headstart.images.checks import check_images, without_broken
+from headstart.images.decoding import read_image
+from headstart.images.table import ImageTable, Sample
 
 
 def files(images: Path, tmp_path: Path, count: int = 15) -> list[str]:
@@ -63,3 +69,83 @@ def test_permissions(nobody: Path) -> None:
     assert check_images([str(path), str(other)], nobody, "skip").broken == {str(path)}
     path.chmod(0o600)
     assert check_images([str(path), str(other)], nobody).broken == set()
+
+
+def noise(path: Path, **options: Any) -> bytes:
+    """A JPEG of a few hundred blocks, none of them equal."""
+    Image.effect_noise((160, 120), 80).convert("RGB").save(path, quality=90, **options)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_damage_that_the_decoder_warns_of_is_named(
+    tmp_path: Path, options: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{number}.jpg" for number in range(12)]
+    damage = {"3.jpg": "cut, and ended", "5.jpg": "a hole", "8.jpg": "cut", "9.jpg": "zeros"}
+    for name in names:
+        content = noise(tmp_path / name, **options)
+        third, middle = len(content) // 3, len(content) // 2
+        broken = {
+            "cut, and ended": content[:third] + b"\xff\xd9",
+            "a hole": content[:middle] + content[middle + 2000 :],
+            "cut": content[:middle],
+            "zeros": content[:middle] + bytes(len(content) - middle),
+        }
+        (tmp_path / name).write_bytes(broken[damage[name]] if name in damage else content)
+    paths = [str(tmp_path / name) for name in names]
+    with pytest.raises(ValueError, match=r"data\.on_error=skip") as caught:
+        check_images(paths, tmp_path / "checked")
+    assert {line.split(" can't")[0] for line in str(caught.value).split("; ")} == {str(tmp_path / n) for n in damage}
+    assert check_images(paths, tmp_path / "checked", "skip").broken == {str(tmp_path / name) for name in damage}
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_that_lacks_but_its_end_mark_is_whole(
+    tmp_path: Path, options: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jpg"
+    content = noise(path, **options)
+    with Image.open(path) as image:
+        whole = np.asarray(image.convert("RGB")).astype(int)
+    path.write_bytes(content[:-2])
+    assert check_images([str(path)], tmp_path).broken == set()
+    assert np.abs(read_image(path).permute(1, 2, 0).numpy() - whole).mean() < 2  # two versions of libjpeg
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"a\.jpg can't be decoded \(Image is incomplete or truncated"):
+        read_image(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_others_print_meanwhile_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / f"{number}.jpg" for number in range(4)]
+    said = []
+
+    def read(path: str, max_pixels: int) -> object:
+        if path == str(paths[2]) and not said:
+            said.append(os.write(2, b"another thread\n"))
+        return read_image(path, max_pixels)
+
+    for path in paths:
+        noise(path)
+    monkeypatch.setattr(module, "read_image", read)
+    assert check_images(map(str, paths), tmp_path).broken == set()
+    assert capfd.readouterr().err == "another thread\n"
+
+
+@pytest.mark.parametrize(("varied", "warned"), [(1, True), (3, False)])
+def test_nearly_all_images_of_one_colour_are_warned_of(
+    tmp_path: Path, varied: int, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = [Sample(str(tmp_path / f"{number:02}.tif"), number % 2) for number in range(20)]
+    for number, (path, _) in enumerate(samples):
+        twelve_bits = np.random.default_rng(number).integers(0, 4096, (60, 40))
+        Path(path).write_bytes(tiff((twelve_bits * (16 if number < varied else 1)).astype("<u2")))
+    table = ImageTable(("a", "b"), tuple(samples[:12]), tuple(samples[12:16]), tuple(samples[16:]))
+    for _ in range(2):  # the second time, from what is remembered
+        caplog.clear()
+        without_broken(table, tmp_path / "checked", "raise", 10**6)
+        assert ("19 of 20 images are almost one colour" in caplog.text) == warned

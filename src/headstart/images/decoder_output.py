@@ -68,7 +68,7 @@ def held_stderr() -> Iterator[HeldStderr]:
 def decode_each(
     decode: Callable[[Item], Result], items: Sequence[Item], run: Callable[..., Iterable[tuple[Result, bool]]] = map
 ) -> list[tuple[Result, str]]:
-    """What `decode` returns for each item, and the first line that the decoder prints about it ("" where it is content).
+    """What `decode` returns for each item, and the first line that the decoder prints about it, or "".
 
     `run` is a `map`, of threads maybe. Those during which something was printed are decoded again, one by one.
     """

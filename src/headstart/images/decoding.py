@@ -86,7 +86,7 @@ def _decode_with_pillow(image: Image.Image) -> Tensor:
 
 
 def _upright(decoded: Tensor, image: Image.Image) -> Tensor:
-    """Turned by the orientation that Pillow finds in the file's Exif or XMP, which torchvision looks for in one place."""
+    """Turned by the orientation in the file's Exif or XMP; torchvision looks for it in the first segment alone."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # on damaged Exif, which is no part of the image

@@ -1,4 +1,4 @@
-"""From the values that an image was saved with to 8 bits of red, green and blue: in the range that its file declares."""
+"""From the values that an image was saved with to 8-bit RGB, in the range that its file declares."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def _declared_range(image: Image.Image, tags: Any, values: np.ndarray) -> tuple[
         return float(low), float(high)
     if image.mode.startswith("I;16"):
         # A maximum such as 4095 is what 12 bits hold; TIFF has any other for statistics, not to be scaled by.
-        highest, bits = _first(tags, MAX_VALUE) or 0, _first(tags, BITS) or 16
+        highest, bits = int(_first(tags, MAX_VALUE) or 0), _first(tags, BITS) or 16
         return 0, highest if highest > 255 and not highest & (highest + 1) else 2**bits - 1
     if image.mode == "I" and image.format == "PPM":
         return 0, 65535  # to which Pillow scales them

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch.utilities import rank_zero_only
+from odd_images import saved
 from runs import ROOT, TINY, results
 from torch.utils.data import DataLoader
 
@@ -117,16 +118,20 @@ def test_a_run_that_is_killed_loses_one_shard(
     assert "80 images in data/features, 10 of them computed now" in capsys.readouterr().out
 
 
-def test_of_a_broken_image_shard_and_key_are_named_or_it_is_counted(stream: Stream, shards: Path) -> None:
+def test_of_a_broken_image_shard_and_key_are_named_or_it_is_counted(
+    stream: Stream, shards: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     members: Members = [("a.jpg", b"no"), ("a.cls", b"red"), ("b.txt", b"?"), ("b.cls", b"red")]
+    members += [("c.jpg", saved("jpeg")[:-99] + b"\xff\xd9"), ("c.cls", b"red")]
     write_shard(shards / "train-3.tar", members)
     given, live = "data.train=train-{0..3}.tar", ("features.cache=false", "trainer.max_epochs=1")
     for road in ((), live):
-        with pytest.raises(SystemExit, match=r"^error: [ab] in train-3\.tar can't be decoded .*data\.on_error=skip"):
+        with pytest.raises(SystemExit, match=r"^error: [abc] in train-3\.tar can't be decoded .*data\.on_error=skip"):
             stream(given, *road)
-        assert results(stream(given, "data.on_error=skip", *road))["skipped_images"] == 2
+        assert results(stream(given, "data.on_error=skip", *road))["skipped_images"] == 3
     with pytest.raises(SystemExit, match=r"^error: a in train-3\.tar.*; b in train-3\.tar .* \(the file is empty\)"):
         stream(given)
+    assert not any(line.startswith("Corrupt JPEG") for line in capfd.readouterr().err.splitlines())
 
 
 def as_one_of_two(rank: int, port: int, arguments: list[str]) -> None:

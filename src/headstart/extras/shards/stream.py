@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ...errors import UserError
+from ...images.decoder_output import decode_each
 from ...images.decoding import BrokenImageError, decode_image
 from ...images.loading import Loading, threads
 from ...images.order import Position
@@ -56,7 +57,11 @@ class ShardStream(IterableDataset[LoadedBatch]):
         """Decode in a DataLoader's worker one after the other, in the main process on all cores."""
         samples = self._samples()
         while chunk := list(islice(samples, self.loading.batch_size)):
-            outcomes = list((map if get_worker_info() else threads().map)(self._decode, chunk))
+            run = map if get_worker_info() else threads().map
+            outcomes = [
+                self._problem(f"{sample.name} can't be decoded ({warning})") if warning else outcome
+                for sample, (outcome, warning) in zip(chunk, decode_each(self._decode, chunk, run), strict=True)
+            ]
             images = [image for image in outcomes if isinstance(image, Tensor)]
             broken = [problem for problem in outcomes if isinstance(problem, str)]
             pairs = zip(outcomes, chunk, strict=True)
@@ -69,10 +74,13 @@ class ShardStream(IterableDataset[LoadedBatch]):
         try:
             image = decode_image(sample.content, sample.name, self.loading.max_pixels)
         except BrokenImageError as error:
-            if self.loading.on_error == "raise":
-                raise BrokenImageError(f"{error}: replace it, or leave it out: data.on_error=skip") from error
-            return str(error)
+            return self._problem(str(error))
         return self.look(image, [*self.draw, crc32(sample.lasting_name.encode())])
+
+    def _problem(self, what: str) -> str:
+        if self.loading.on_error == "raise":
+            raise BrokenImageError(f"{what}: replace it, or leave it out: data.on_error=skip")
+        return what
 
     def _samples(self) -> Iterator[Packed]:
         (rank, world_size), worker, shards = self.place, get_worker_info(), list(self.split.shards)
