@@ -59,11 +59,13 @@ class ShardStream(IterableDataset[LoadedBatch]):
         while chunk := list(islice(samples, self.loading.batch_size)):
             run = map if get_worker_info() else threads().map
             outcomes = [
-                self._problem(f"{sample.name} can't be decoded ({warning})") if warning else outcome
+                f"{sample.name} can't be decoded ({warning})" if warning else outcome
                 for sample, (outcome, warning) in zip(chunk, decode_each(self._decode, chunk, run), strict=True)
             ]
             images = [image for image in outcomes if isinstance(image, Tensor)]
             broken = [problem for problem in outcomes if isinstance(problem, str)]
+            if broken and self.loading.on_error == "raise":
+                raise BrokenImageError(f"{broken[0]}: replace it, or leave it out: data.on_error=skip")
             pairs = zip(outcomes, chunk, strict=True)
             kept = [sample._replace(content=b"") for image, sample in pairs if isinstance(image, Tensor)]
             labels = torch.tensor([number_of(sample.label, self.numbers, sample.name) for sample in kept])
@@ -74,13 +76,8 @@ class ShardStream(IterableDataset[LoadedBatch]):
         try:
             image = decode_image(sample.content, sample.name, self.loading.max_pixels)
         except BrokenImageError as error:
-            return self._problem(str(error))
+            return str(error)
         return self.look(image, [*self.draw, crc32(sample.lasting_name.encode())])
-
-    def _problem(self, what: str) -> str:
-        if self.loading.on_error == "raise":
-            raise BrokenImageError(f"{what}: replace it, or leave it out: data.on_error=skip")
-        return what
 
     def _samples(self) -> Iterator[Packed]:
         (rank, world_size), worker, shards = self.place, get_worker_info(), list(self.split.shards)
