@@ -1,5 +1,6 @@
 """A user's mistake is told in one line; a bug keeps its traceback."""
 
+import errno
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ PROJECT_DIR = Path(__file__).parents[2]
 CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
 CUTOFF = 0.5  # of the likeness of two words, from 0 to 1
+NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # to write
 UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
 
 _set_here = False  # the variable FULL_ERROR, and not by the user
@@ -29,7 +31,12 @@ class UserError(ValueError):
     def __init__(self, message: str) -> None:
         if message.startswith("Caught "):  # in a DataLoader's worker: a traceback, which ends in the name and message
             message = message.rsplit(f"{type(self).__name__}: ", maxsplit=1)[-1].rstrip()
-        super().__init__(message)
+        super().__init__(printable(message))
+
+
+def printable(text: object) -> str:
+    r"""Text that can be written anywhere, with `\xfc` for a byte of a file's name that isn't UTF-8."""
+    return os.fsencode(str(text)).decode(errors="backslashreplace")
 
 
 @contextmanager
@@ -74,6 +81,8 @@ def explain(error: BaseException) -> str | None:
             "the device has too little memory for this batch: halve data.batch_size, and double "
             "+trainer.accumulate_grad_batches, which is 1"
         )
+    if isinstance(error.__cause__ or error, OSError):  # logging wraps it
+        return _explain_system(error.__cause__ or error)
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
     if isinstance(error, MissingConfigException) and error.options:
@@ -85,6 +94,16 @@ def explain(error: BaseException) -> str | None:
     if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
         return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
     return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
+
+
+def _explain_system(error: Any) -> str | None:
+    """Of a full disk, or what may not be written; anything else that the system says is a bug."""
+    if error.errno not in NO_PLACE:
+        return None
+    file = printable(error.filename or "the disk")
+    return (
+        f"{file}: {error.strerror}; free some space, change its permissions, or name another: hydra.run.dir, data_dir"
+    )
 
 
 def _one_line(error: BaseException) -> str:
@@ -128,7 +147,7 @@ def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:
 def listed(names: Sequence[object], most: int = 10) -> str:
     """Names in one line, `most` of them: `a; b; c and 12 more`."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return "; ".join(map(str, names[:most])) + more
+    return printable("; ".join(map(str, names[:most])) + more)
 
 
 def known_keys() -> dict[str, list[str]]:

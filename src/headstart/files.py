@@ -78,7 +78,7 @@ def manifest(paths: Iterable[str], verify: str = "stat") -> str:
         raise UserError(f"features.verify={verify}: choose {' or '.join(VERIFY)}")
     with ThreadPoolExecutor(usable_cores()) as pool:
         lines = pool.map(_by_content, paths) if verify == "content" else map(_by_stat, paths)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+        return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()  # a name need not be UTF-8
 
 
 def _by_stat(path: str) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..backbone import CPU_CHUNK, Backbone, compute_features
+from ..errors import printable
 from ..files import manifest
 from ..images.source import ImageSource
 from ..images.table import Sample
@@ -163,7 +164,7 @@ def feature_metadata(
     return {
         **backbone_metadata(backbone, precision, view),
         "files": manifest(paths, verify),
-        "folder": os.path.abspath(os.path.commonpath(paths)),  # noqa: PTH100 (the same however it was typed)
+        "folder": printable(os.path.abspath(os.path.commonpath(paths))),  # noqa: PTH100 (the same however it was typed)
         "images": len(paths),
     }
 

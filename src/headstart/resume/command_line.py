@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 
-from ..errors import CONF_DIR, UserError
+from ..errors import CONF_DIR, UserError, printable
 from .trusted import note_typed, read_plainly, refuse_strangers_code
 
 KEY = "resume="
@@ -25,6 +25,9 @@ SHARDS = re.compile(r"^(\+{0,2}data\.(?:train|val|test))=([^'\"\[].*[{|].*)", re
 
 def understand(arguments: list[str]) -> list[str]:
     """What Hydra should be told when these `arguments` were typed; raises UserError."""
+    for text in (*arguments, str(Path.cwd())):
+        if printable(text) != text:
+            raise UserError(f"{text} isn't UTF-8, as a config has to be: rename it, or come by a link of another name")
     arguments = quote_shards(arguments)
     note_typed(arguments)
     return imply(expand_resume(arguments))
@@ -46,6 +49,9 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
     if cfg.features.cache not in ("auto", True, False):
         raise UserError(f"features.cache={cfg.features.cache}: choose auto, true or false")
+    for split in ("train", "val"):
+        if OmegaConf.select(cfg, f"trainer.limit_{split}_batches") == 0:
+            raise UserError(f"trainer.limit_{split}_batches=0 leaves no {split} images: give a number from 1 up")
     solves = "optimizer" not in cfg.model  # for the head, on all images at once
     if cfg.model.strategy and solves:
         raise UserError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
