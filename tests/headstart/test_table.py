@@ -53,7 +53,10 @@ def test_labels_follow_the_classes_that_are_given() -> None:
         ([], "no images in labels.csv"),
         (rows(a=3), r"only one class in labels.csv \('a'\)"),
         ([*rows(a=5, b=5), *rows("dev", a=1)], "has a split 'dev': there are train, val, test"),
-        ([*rows(a=5, b=5), *rows("val", c=1)], "class 'c' exists in the val images of labels.csv, but not in train"),
+        (
+            [*rows(a=5, b=5), *rows("val", c=1)],
+            r"no training image in labels.csv of class 'c' \(but in val\): add some",
+        ),
         (rows(a=5, b=2), "class 'b' has 2 images"),
     ],
 )
@@ -77,6 +80,22 @@ def test_mistakes_are_named(given: list[Row], message: str) -> None:
 def test_what_no_split_can_be_made_of(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Splitting(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "splitting", "small"),
+    [
+        (rows(a=20, b=2, c=30, d=1, e=2), Splitting(), "bde"),
+        (rows(a=20, b=2, c=30, d=1, e=2), Splitting(test_fraction=0), "d"),
+        (rows("train", a=20, b=4, c=5, d=1), Splitting(0, 0, folds=5, fold=0), "bd"),
+        (patients([1], "a") + patients([1] * 9, "b") + patients([1], "c"), Splitting(0, 0, folds=3, fold=0), "ac"),
+        ([*rows(a=9, b=9), *rows("val", c=1, a=1), *rows("test", d=1, e=1, b=1)], Splitting(), "cde"),
+    ],
+)
+def test_all_classes_that_are_too_small_are_named(given: list[Row], splitting: Splitting, small: str) -> None:
+    with pytest.raises(ValueError, match="class") as caught:
+        image_table(given, splitting, "x")
+    assert [name for name in "abcde" if f"{name!r}" in str(caught.value)] == list(small)
 
 
 @pytest.mark.parametrize("given", [rows(a=20, b=33), [*rows(a=20, b=33), *rows("val", a=4, b=3), *rows("test", a=5)]])
@@ -123,7 +142,7 @@ def test_few_groups_are_enough_for_one_in_every_split() -> None:
     given = patients([10, 5, 1], "a") + patients([4, 4, 4], "b")
     found = image_table(given, Splitting(0.1, 0.2), "x")
     assert [len(groups) for groups in groups_of(found, given).values()] == [2, 2, 2]
-    with pytest.raises(ValueError, match=r"class 'a' has too few groups \(data.group\): none is left for"):
+    with pytest.raises(ValueError, match=r"class 'a'; 'b' has too few groups \(data.group\): none is left for"):
         image_table(patients([3, 3], "a") + patients([3, 3], "b"), Splitting(0.1, 0.2), "x")
     with pytest.raises(ValueError, match=r"class 'b' has too few groups \(data.group\) for data.folds=2"):
         image_table(patients([3, 3], "a") + patients([3], "b"), Splitting(0, 0, folds=2, fold=0), "x")
@@ -137,7 +156,7 @@ def test_groups_come_from_paths_too(caplog: pytest.LogCaptureFixture) -> None:
     assert len(set.union(*shirts)) == 20
     assert not caplog.records
     image_table(given, Splitting(group=r"shirt1\d"), "x")
-    assert "is not found in 60 paths, such as" in caplog.text
+    assert "is not found in 60 paths, a/shirt00-0.jpg; a/shirt00-1.jpg; " in caplog.text
     with pytest.raises(ValueError, match=r"data\.group='hat' is found in no path"):
         image_table(given, Splitting(group="hat"), "x")
 

@@ -141,7 +141,7 @@ def test_a_table_of_a_folders_images_gives_the_folders_samples(tmp_path: Path, s
     found = find_images(tmp_path, Splitting(0.1, 0.2, 3))
     rows = read_labels(table_of(tmp_path, tmp_path / "labels.csv", split_folders))
     assert found.classes == ("1", "2", "10")
-    assert image_table(rows, Splitting(0.1, 0.2, 3), "there") == replace(found, ignored=0)
+    assert image_table(rows, Splitting(0.1, 0.2, 3), "there") == replace(found, ignored={})
 
 
 def test_a_run_on_a_table_computes_no_feature_of_the_folders_images_again(

@@ -20,7 +20,8 @@ from ..files import manifest, write_atomically
 from ..machine import usable_cores
 from .decoder_output import decode_each
 from .decoding import BrokenImageError, read_image
-from .table import ImageTable
+from .splits import MOST
+from .table import SPLITS, ImageTable
 
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
 FORMAT = 2  # raise it whenever other files are found broken, or more is found out
@@ -39,7 +40,7 @@ class CheckedImages(NamedTuple):
 
 
 def without_broken(table: ImageTable, checked_dir: str | Path, on_error: str, max_pixels: int) -> ImageTable:
-    """The table without broken images, as `check_images` finds them; warns of images that are in two splits."""
+    """The table without broken images, as `check_images` finds them; warns of images in two splits or classes."""
     samples = (*table.train, *table.val, *table.test)
     checked = check_images((sample.path for sample in samples), checked_dir, on_error, max_pixels)
     table = leave_out(table, checked.broken)
@@ -72,7 +73,10 @@ def check_images(
             "blank": [numbers[path] for path in blank],
             "duplicates": [[numbers[path] for path in equal] for equal in find_duplicates(paths)],
         }
-        write_atomically(record, json.dumps(known))
+        try:
+            write_atomically(record, json.dumps(known))
+        except OSError as error:  # a full disk, or somebody else's
+            log.warning(f"{checked_dir} can't be written ({error.strerror}): images are checked anew in every run")
     blank = [paths[index] for index in known["blank"]]
     duplicates = [[paths[index] for index in equal] for equal in known["duplicates"]]
     checked = CheckedImages(set(problems), blank, duplicates)
@@ -91,8 +95,8 @@ def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
     train, val, test, *folds = (tuple(one for one in split if one.path not in broken) for split in splits)
     lost = {sample.label for sample in table.train} - {sample.label for sample in train}
     if lost:
-        name = table.classes[min(lost)]
-        raise UserError(f"class {name!r} has no training image that isn't broken: replace some, or remove its folder")
+        names = listed([repr(table.classes[label]) for label in sorted(lost)], MOST)
+        raise UserError(f"class {names} has no training image that isn't broken: replace some, or remove its folder")
     return replace(table, train=train, val=val, test=test, folds=tuple(folds), skipped=len(broken))
 
 
@@ -104,19 +108,20 @@ def find_duplicates(paths: Sequence[str]) -> list[list[str]]:
 
 
 def warn_of_duplicates(table: ImageTable, duplicates: Sequence[Sequence[str]]) -> None:
-    """Say how many images are in more than one split; `duplicates` are those that `find_duplicates` found."""
-    first = {path: equal[0] for equal in duplicates for path in equal}
-    train, val, test = splits = [
-        {first.get(sample.path, sample.path): sample.path for sample in split}
-        for split in (table.train, table.val, table.test)
-    ]
-    shared = sorted((train.keys() & val.keys()) | (train.keys() & test.keys()) | (val.keys() & test.keys()))
-    if shared:
-        examples = [split[shared[0]] for split in splits if shared[0] in split]
-        log.warning(
-            f"{len(shared):,} images are in more than one split, byte for byte, such as {' and '.join(examples[:2])}: "
-            "what is measured on them is too good"
-        )
+    """Name images that are in several splits, or classes; `duplicates` are those that `find_duplicates` found."""
+    splits = {sample.path: split for split in SPLITS for sample in table.part(split)}
+    labels = {sample.path: table.classes[sample.label] for split in SPLITS for sample in table.part(split)}
+    for of_path, what, so in (
+        (splits, "split", "what is measured on them is too good"),
+        (labels, "class", "all but one of the labels must be wrong"),
+    ):
+        # Of each image one path for every split, or class, that it is in.
+        found = [{of_path[path]: path for path in reversed(equal) if path in of_path} for equal in duplicates]
+        shared = [" and ".join(sorted(paths.values())) for paths in found if len(paths) > 1]
+        if shared:
+            log.warning(
+                f"{len(shared):,} images are in more than one {what}, byte for byte, {listed(shared, MOST)}: {so}"
+            )
 
 
 def warn_of_blank_images(table: ImageTable, blank: Sequence[str]) -> None:

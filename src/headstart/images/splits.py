@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from ..errors import UserError
+from ..errors import UserError, listed
 
 ByClass = dict[str, list[str]]  # paths by class name
 Groups = Mapping[str, str]  # groups by path, of those images that have one
+MOST = 50  # classes, or groups, that a message names
 
 log = logging.getLogger(__name__)
 
@@ -64,21 +65,28 @@ def cut_splits(by_class: ByClass, fractions: dict[str, float], seed: int, groups
     """
     if groups and fractions:
         return _cut_groups(by_class, fractions, seed, groups)
+    wanted = {split: fraction for split, fraction in fractions.items() if fraction > 0}
     cut: dict[str, ByClass] = {split: {} for split in (*fractions, "train")}
     for name, paths in by_class.items():
-        for split, taken in _cut_class(name, paths, fractions, seed).items():
+        for split, taken in _cut_class(name, paths, wanted, seed).items():
             cut[split][name] = taken
+    small = _sizes({name: by_class[name] for name in by_class if not cut["train"].get(name)})
+    if small and sum(wanted.values()) < 1:
+        raise UserError(
+            f"{small}, and a split into {' and '.join(('train', *wanted))} needs {len(wanted) + 1}: "
+            "add images, or say which are for what"
+        )
     return cut
 
 
+def _sizes(by_class: ByClass) -> str:
+    return listed(
+        [f"class {name!r} has {len(paths)} image{'s' * (len(paths) != 1)}" for name, paths in by_class.items()], MOST
+    )
+
+
 def _cut_class(name: str, paths: list[str], fractions: dict[str, float], seed: int) -> ByClass:
-    counts = {split: max(1, round(fraction * len(paths))) for split, fraction in fractions.items() if fraction > 0}
-    train = len(paths) - sum(counts.values())
-    if train < 1 and sum(fractions.values()) < 1:
-        raise UserError(
-            f"class {name!r} has {len(paths)} images, and a split into train and {' and '.join(counts)} "
-            f"needs {len(counts) + 1}: add images, or say which are for what"
-        )
+    counts = {split: max(1, round(fraction * len(paths))) for split, fraction in fractions.items()}
     # A generator of its own for each class: images added to one class leave the others' split as it was.
     order = iter(random.Random(f"{seed} {name}").sample(paths, len(paths)))
     return {split: sorted(islice(order, count)) for split, count in counts.items()} | {"train": sorted(order)}
@@ -89,11 +97,11 @@ def _cut_groups(by_class: ByClass, fractions: dict[str, float], seed: int, group
     wanted = {split: fraction for split, fraction in fractions.items() if fraction > 0}
     parts = deal_groups(by_class, groups, wanted, seed)
     for split, part in parts.items():
-        lost = [name for name in by_class if name not in part]
+        lost = listed([repr(name) for name in by_class if name not in part], MOST)
         if lost and (split == "train" or not part):
-            raise UserError(f"class {lost[0]!r} has too few groups (data.group): none is left for {split}")
+            raise UserError(f"class {lost} has too few groups (data.group): none is left for {split}")
         if lost:
-            log.warning(f"class {lost[0]!r} has too few groups (data.group): there is no {split} image of it")
+            log.warning(f"class {lost} has too few groups (data.group): there is no {split} image of it")
     return {split: parts.get(split, {}) for split in fractions}
 
 
@@ -105,14 +113,14 @@ def deal_folds(by_class: ByClass, folds: int, seed: int, groups: Groups) -> list
     """
     if groups:
         parts = list(deal_groups(by_class, groups, {str(fold): 1 / folds for fold in range(folds)}, seed).values())
-        for name in by_class:
-            if sum(name in part for part in parts) < 2 or not all(parts):
-                raise UserError(f"class {name!r} has too few groups (data.group) for data.folds={folds}")
+        few = [repr(name) for name in by_class if sum(name in part for part in parts) < 2 or not all(parts)]
+        if few:
+            raise UserError(f"class {listed(few, MOST)} has too few groups (data.group) for data.folds={folds}")
         return parts
+    if small := _sizes({name: paths for name, paths in by_class.items() if len(paths) < folds}):
+        raise UserError(f"{small} for data.folds={folds}: take fewer folds")
     parts: list[ByClass] = [{} for _ in range(folds)]
     for name, paths in by_class.items():
-        if len(paths) < folds:
-            raise UserError(f"class {name!r} has {len(paths)} images for data.folds={folds}: take fewer folds")
         rng = random.Random(f"{seed} {name} folds")
         order = rng.sample(sorted(paths), len(paths))
         first = rng.randrange(folds)  # for every class, another fold may be the one with one more than others
@@ -130,7 +138,7 @@ def match_groups(paths: Sequence[str], pattern: str) -> dict[str, str]:
         raise UserError(f"data.group={pattern!r} is found in no path, such as {paths[0]}")
     if unmatched:
         log.warning(
-            f"data.group={pattern!r} is not found in {len(unmatched):,} paths, such as {unmatched[0]}: each is a group "
+            f"data.group={pattern!r} is not found in {len(unmatched):,} paths, {listed(unmatched)}: each is a group "
             "of its own"
         )
     return {path: group for path, group in found.items() if group is not None}

@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
@@ -11,12 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import UserError
-from .splits import ByClass, Groups, Splitting, cut_splits, deal_folds, match_groups
+from ..errors import UserError, listed
+from .splits import MOST, ByClass, Groups, Splitting, cut_splits, deal_folds, match_groups
 
 SPLITS = ("train", "val", "test")
 FOLD = "fold"
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# And what else people call them; as `datasets` reads them, too: eval is a test where dev is a validation.
+SPLIT_NAMES |= {"training": "train", "dev": "val", "development": "val"}
+SPLIT_NAMES |= {"testing": "test", "eval": "test", "evaluation": "test", "holdout": "test"}
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageTable:
-    """The samples of every split, the class names in label order, and how many files were no images, or broken.
+    """The samples of every split, class names in label order, and how many files were no images, by kind, or broken.
 
     With `folds`, the one with the number `fold` is `val`, and the others, one after the other, are `train`.
     """
@@ -52,7 +55,7 @@ class ImageTable:
     train: tuple[Sample, ...]
     val: tuple[Sample, ...]
     test: tuple[Sample, ...]
-    ignored: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
     skipped: int = 0
     folds: tuple[tuple[Sample, ...], ...] = ()
     fold: int | None = None
@@ -63,6 +66,10 @@ class ImageTable:
             return (split,)
         return tuple(f"{FOLD}{i}" for i in range(len(self.folds)) if (i == self.fold) == (split == "val"))
 
+    def has(self, split: str) -> bool:
+        """Whether there are images in a split."""
+        return bool(self.part(split))
+
     def part(self, name: str) -> tuple[Sample, ...]:
         """The samples of a split or a fold."""
         return self.folds[int(name.removeprefix(FOLD))] if name.startswith(FOLD) else getattr(self, name)
@@ -71,13 +78,19 @@ class ImageTable:
         """One line for the terminal: how many images, in how many classes and splits."""
         counts = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
         splits = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-        ignored = f"; {self.ignored:,} other files ignored" if self.ignored else ""
+        ignored = (
+            f"; {sum(self.ignored.values()):,} other files ignored ({kinds(self.ignored)})" if self.ignored else ""
+        )
         skipped = f"; {self.skipped:,} broken ones skipped" if self.skipped else ""
         return f"{sum(counts.values()):,} images in {len(self.classes)} classes ({splits}){ignored}{skipped}"
 
 
 def image_table(
-    rows: Sequence[Row], splitting: Splitting, where: str, ignored: int = 0, classes: Sequence[str] | None = None
+    rows: Sequence[Row],
+    splitting: Splitting,
+    where: str,
+    ignored: Mapping[str, int] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> ImageTable:
     """Turn the rows of the source `where` into samples by split, cutting those splits that no row names.
 
@@ -101,7 +114,7 @@ def image_table(
     if splitting.folds:
         train, val = by_split["train"], by_split["val"]
         by_split |= {"train": {name: train.get(name, []) + val.get(name, []) for name in names}, "val": {}}
-    table = ImageTable(names, *(_samples(by_split[split], names) for split in SPLITS), ignored=ignored)
+    table = ImageTable(names, *(_samples(by_split[split], names) for split in SPLITS), ignored=ignored or {})
     _warn_of_divided_groups(table, groups, where)
     if not splitting.folds or not table.train:
         return table
@@ -109,6 +122,11 @@ def image_table(
     folds = tuple(_samples(part, names) for part in dealt)
     others = chain.from_iterable(samples for i, samples in enumerate(folds) if i != splitting.fold)
     return replace(table, train=tuple(others), val=folds[splitting.fold or 0], folds=folds, fold=splitting.fold)
+
+
+def kinds(ignored: Mapping[str, int]) -> str:
+    """How many files of which kind, the most first: `3 .txt; 1 .md`."""
+    return listed([f"{count:,} {kind}" for kind, count in Counter(ignored).most_common()])
 
 
 def sorted_classes(names: Iterable[str]) -> list[str]:
@@ -147,20 +165,20 @@ def _by_split(rows: Sequence[Row], where: str) -> dict[str, ByClass]:
         found[split or "train"][label].append(path)
     unknown = sorted(found.keys() - set(SPLITS))
     if unknown:
-        raise UserError(f"{where} has a split {unknown[0]!r}: there are {', '.join(SPLITS)}")
+        raise UserError(f"{where} has a split {', '.join(map(repr, unknown))}: there are {', '.join(SPLITS)}")
     return {"train": {}} | {split: dict(by_class) for split, by_class in found.items()}
 
 
 def _check_classes(by_split: dict[str, ByClass], names: tuple[str, ...], where: str) -> None:
-    for split in SPLITS:
-        unknown = sorted(by_split.get(split, {}).keys() - set(names))
-        if unknown and split != "train":
-            raise UserError(f"class {unknown[0]!r} exists in the {split} images of {where}, but not in train")
-        if unknown:
-            raise UserError(f"class {unknown[0]!r} of {where} is none of its classes: {', '.join(names)}")
-    empty = sorted(set(names) - by_split["train"].keys())
-    if empty:
-        raise UserError(f"class {empty[0]!r} has no training image in {where}: add some, or leave the class out")
+    trained = by_split["train"].keys()
+    if unknown := sorted(trained - set(names)):
+        raise UserError(f"{where} has a class {listed(unknown, MOST)}, and its classes are {', '.join(names)}")
+    untrained = {name: "" for name in names if name not in trained}
+    for split in SPLITS[1:]:
+        untrained |= {name: f" (but in {split})" for name in by_split.get(split, {}) if name not in trained}
+    if untrained:
+        lost = listed([f"{name!r}{split}" for name, split in sorted(untrained.items())], MOST)
+        raise UserError(f"no training image in {where} of class {lost}: add some, or leave the class out")
     if len(names) < 2:
         raise UserError(f"only one class in {where} ({''.join(names)!r}): a classifier needs two or more")
 
@@ -172,6 +190,9 @@ def _samples(by_class: ByClass, names: tuple[str, ...]) -> tuple[Sample, ...]:
 def _warn_of_divided_groups(table: ImageTable, groups: Groups, where: str) -> None:
     samples = ((sample.path, split) for split in SPLITS for sample in table.part(split))
     pairs = {(groups[path], split) for path, split in samples if path in groups}
-    divided = sum(count > 1 for count in Counter(group for group, _ in pairs).values())
+    divided = sorted(group for group, count in Counter(group for group, _ in pairs).items() if count > 1)
     if divided:
-        log.warning(f"{divided:,} groups of {where} are in more than one of its splits: what is measured is too good")
+        log.warning(
+            f"{len(divided):,} groups of {where} are in more than one of its splits, {listed(divided, MOST)}: "
+            "what is measured is too good"
+        )
