@@ -14,7 +14,17 @@ from ..errors import UserError
 from .decoder_output import held_stderr
 from .values import to_rgb
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})  # of files taken for images
+READ_BY_PILLOW = (
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .avif .avifs .gif .bmp .dib .tif .tiff .jp2 .j2k .j2c .jpc .jpf .jpx "
+    ".ppm .pgm .pbm .pnm .pfm .tga .icb .vda .vst .pcx .dcx .sgi .rgb .rgba .bw .dds .psd .qoi .ras .msp .xbm .xpm "
+    ".ico .icns .cur .blp .ftc .ftu .fli .flc .pcd .pxr"
+)
+OF_CAMERAS = (  # many are TIFF files, of which Pillow would read the thumbnail
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl "
+    ".sr2 .srf .srw .x3f"
+)
+ENDINGS, RAW = frozenset(READ_BY_PILLOW.split()), frozenset(OF_CAMERAS.split())  # of files taken for images
+UNREADABLE = RAW | {".heic", ".heif", ".hif", ".jxl"}
 JPEG_MAGIC = b"\xff\xd8\xff"
 END_OF_JPEG = b"\xff\xd9"
 FLIPS = {2: (-1,), 3: (-1, -2), 4: (-2,), 5: (), 6: (-1,), 7: (-1, -2), 8: (-2,)}  # from 5 on, after a transposition
@@ -52,13 +62,16 @@ def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None
     try:
         if not content:
             raise UserError("the file is empty")
+        if str(name).lower().endswith(tuple(RAW)):
+            raise UserError("a camera's raw format")
         with Image.open(BytesIO(content)) as image:  # which decodes nothing yet
             pixels = image.width * image.height
             if max_pixels is None or pixels <= max_pixels:
                 decoded = _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(image)
                 return _upright(decoded, image)
     except Exception as error:  # on a broken file, a decoder raises anything
-        raise BrokenImageError(f"{name} can't be decoded ({_reason(error)})") from error
+        remedy = ": convert it to JPEG, PNG or TIFF" if str(name).lower().endswith(tuple(UNREADABLE)) else ""
+        raise BrokenImageError(f"{name} can't be decoded ({_reason(error)}){remedy}") from error
     raise BrokenImageError(f"{name} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
 
 
