@@ -11,7 +11,9 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
-from .features.cache import FeatureData
+from .errors import UserError
+from .features.cache import MEASURED_AT_ONCE, FeatureData
+from .images.table import ImageTable
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,20 @@ class Fitted:
 
 
 def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, resume_from: Path | None = None) -> Fitted:
-    """Train `model`, from the checkpoint `resume_from` on if given, and measure the best of it.
+    """Train `model`, from the checkpoint `resume_from` on if given, and measure the best of it, in splits with images.
 
-    Raises UserError when the checkpoint to resume from belongs to another backbone.
+    Raises UserError when the checkpoint to resume from belongs to another backbone, or a limit leaves nothing to
+    measure.
     """
+    splits = splits_to_measure(data, trainer)
     stopwatch = Stopwatch()
     if isinstance(data, FeatureData) and not data.live:
         trainer.num_sanity_val_steps = 0  # pyright: ignore[reportAttributeAccessIssue] (an epoch is soon over)
     trainer.callbacks[:0] = [TrainingMeans(), stopwatch]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
     best = best_checkpoint(trainer)
-    metrics = measure(model, data, trainer, best)
-    images = data.images if isinstance(data, FeatureData) else data
-    table = getattr(images, "table", None)
+    metrics = measure(model, data, trainer, best, splits)
+    table = _table(data)
     return Fitted(
         metrics=metrics,
         best_checkpoint=best,
@@ -46,6 +49,28 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
         images_per_second=stopwatch.images / stopwatch.seconds["fit"],
         skipped_images=table.skipped if table else 0,
     )
+
+
+def splits_to_measure(data: LightningDataModule, trainer: Trainer) -> list[str]:
+    """Those of val and test that have images, unless the Trainer is told to leave them out.
+
+    Raises UserError for a fraction that is less than a batch: Lightning would say so after training.
+    """
+    table, found = _table(data), []
+    size = (MEASURED_AT_ONCE if isinstance(data, FeatureData) else getattr(data, "batch_size", 1)) * trainer.world_size
+    for split, limit in (("val", trainer.limit_val_batches), ("test", trainer.limit_test_batches)):
+        batches = -(-len(table.part(split)) // size) if table else 0
+        if isinstance(limit, float) and 0 < limit * batches < 1:
+            raise UserError(
+                f"trainer.limit_{split}_batches={limit} of {batches} is no whole batch: give a number of batches"
+            )
+        if limit and (table is None or table.has(split)):
+            found.append(split)
+    return found
+
+
+def _table(data: LightningDataModule) -> ImageTable | None:
+    return getattr(data.images if isinstance(data, FeatureData) else data, "table", None)
 
 
 def fit_head(head: nn.Module, head_model: LightningModule, data: FeatureData, trainer: Trainer) -> None:
@@ -74,6 +99,8 @@ def measure(
     metrics: dict[str, float] = {}
     for split in splits:
         found = phases[split](model, datamodule=data, ckpt_path=checkpoint, weights_only=True, verbose=False)
+        if not found:
+            raise UserError(f"trainer.limit_{split}_batches leaves nothing to measure")
         metrics |= {name: float(value) for name, value in found[0].items()}
         checkpoint = None  # the model holds them now
     return metrics

@@ -10,6 +10,7 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
+from headstart.errors import UserError
 from headstart.files import short
 from headstart.fit import fit
 from headstart.machine import prepare_process
@@ -20,6 +21,7 @@ from headstart.resume.steps import FiniteLoss
 from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, log_score
 
 from . import build
+from .data.datamodule import ImageData
 from .head_first import train_head_first
 from .reporting.results import finished_score, report, write_interrupted
 from .reporting.sweep import refuse_several_processes
@@ -58,6 +60,7 @@ def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> 
     """Make the objects, fit, report and return the score; raises Interrupted when a signal came."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     images = build.images(cfg)
+    check_splits(images)
     model = build.model(cfg, images)
     data = build.features(cfg, images, model)
     run_loggers = build.loggers(cfg)
@@ -76,3 +79,18 @@ def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> 
         log_score(trainer.loggers, score, trainer.global_step)
     report(Path(cfg.run_dir), score, fitted, model, command, with_plots=not in_sweep)
     return score
+
+
+def check_splits(images: ImageData) -> None:
+    """Say that nothing is tested; raise UserError where nothing is to train on, or to choose the best epoch by."""
+    assert images.table
+    for split, use in (("train", "to train on"), ("val", "to choose the best epoch by")):
+        if not images.table.has(split):
+            raise UserError(
+                f"there are no {split} images {use}: see data.val_fraction and data.test_fraction, "
+                f"or put class folders with images into {split}/"
+            )
+    if not images.table.has("test"):
+        log.warning(
+            "there are no test images (data.test_fraction, or class folders in test/): this run ends without a test"
+        )

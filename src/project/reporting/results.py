@@ -27,9 +27,10 @@ def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, comma
     """Write results.json and, unless it is one of many, the plots; print the metrics, and where everything is.
 
     To be called in every process, as each of several devices has counted its own test images; the first one reports.
-    The confusion matrix counts test images, [true class][predicted class].
+    The confusion matrix counts test images, [true class][predicted class]; null where there are none.
     """
-    confusion_matrix = model.confusion_matrix.compute().tolist()
+    split = "test" if "test/accuracy" in fitted.metrics else "val"
+    confusion_matrix = model.confusion_matrix.compute().tolist() if split == "test" else None
     if not model.trainer.is_global_zero:
         return
     best = Path(fitted.best_checkpoint) if fitted.best_checkpoint else None
@@ -51,7 +52,7 @@ def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, comma
     if with_plots:
         draw_plots(run_dir)
     print_metrics(fitted.metrics)
-    line = f"{short(run_dir)}: test accuracy {fitted.metrics['test/accuracy']:.4f}"
+    line = f"{short(run_dir)}: {split} accuracy {fitted.metrics[f'{split}/accuracy']:.4f}"
     Console(soft_wrap=True).print(line, markup=False, highlight=False)  # never wrapped, so that it can be copied
 
 

@@ -32,6 +32,10 @@ class ShardTable(ImageTable):
 
     splits: dict[str, ShardSplit] = field(default_factory=dict)
 
+    def has(self, split: str) -> bool:
+        """Whether there are samples in a split."""
+        return split in self.splits
+
     def __str__(self) -> str:
         """One line for the terminal."""
         parts = []
