@@ -81,8 +81,10 @@ def explain(error: BaseException) -> str | None:
             "the device has too little memory for this batch: halve data.batch_size, and double "
             "+trainer.accumulate_grad_batches, which is 1"
         )
-    if isinstance(error.__cause__ or error, OSError):  # logging wraps it
-        return _explain_system(error.__cause__ or error)
+    cause = error.__cause__ or error  # logging wraps it
+    if isinstance(cause, OSError) and cause.errno in NO_PLACE:
+        file = printable(cause.filename or "the disk")
+        return f"{file}: {cause.strerror}; free some space, change its permissions, or set hydra.run.dir or data_dir"
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
     if isinstance(error, MissingConfigException) and error.options:
@@ -94,16 +96,6 @@ def explain(error: BaseException) -> str | None:
     if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
         return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
     return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
-
-
-def _explain_system(error: Any) -> str | None:
-    """Of a full disk, or what may not be written; anything else that the system says is a bug."""
-    if error.errno not in NO_PLACE:
-        return None
-    file = printable(error.filename or "the disk")
-    return (
-        f"{file}: {error.strerror}; free some space, change its permissions, or name another: hydra.run.dir, data_dir"
-    )
 
 
 def _one_line(error: BaseException) -> str:

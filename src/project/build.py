@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 def check_metrics(cfg: DictConfig) -> None:
-    """Raise UserError for a metric that isn't measured, or a mode that takes its worst value for the best."""
+    """Raise UserError for a metric that isn't measured, a mode that takes its worst value for the best, or no batch."""
+    for split in ("train", "val"):
+        if OmegaConf.select(cfg, f"trainer.limit_{split}_batches") == 0:
+            raise UserError(f"trainer.limit_{split}_batches=0 leaves no {split} images: give a number from 1 up")
     modes = {f"val/{name}": "max" if metric.higher_is_better else "min" for name, metric in metrics(2).items()}
     modes["val/loss"] = "min"
     for keys in (("monitor", "mode"), ("best.metric", "best.mode")):

@@ -49,9 +49,6 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
     if cfg.features.cache not in ("auto", True, False):
         raise UserError(f"features.cache={cfg.features.cache}: choose auto, true or false")
-    for split in ("train", "val"):
-        if OmegaConf.select(cfg, f"trainer.limit_{split}_batches") == 0:
-            raise UserError(f"trainer.limit_{split}_batches=0 leaves no {split} images: give a number from 1 up")
     solves = "optimizer" not in cfg.model  # for the head, on all images at once
     if cfg.model.strategy and solves:
         raise UserError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
