@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from headstart import __version__
 from headstart.errors import UserError
 from headstart.files import short, write_atomically
 from headstart.fit import Fitted
@@ -20,7 +21,7 @@ from headstart.tracking.history import read_history
 
 from ..model.classifier import Classifier
 
-PACKAGES = ("headstart", "torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
+PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
 
 
 def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, command: str, with_plots: bool) -> None:
@@ -81,7 +82,8 @@ def print_metrics(metrics: dict[str, float]) -> None:
 @cache
 def versions() -> dict[str, str]:
     """Those of Python and of the packages that decide what comes out."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    own = {"python": platform.python_version(), "headstart": __version__}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, command: str) -> None:
