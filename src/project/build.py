@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
@@ -18,6 +18,7 @@ from headstart.features.cache import FeatureData
 from headstart.images.augmentation import Mixing
 from headstart.machine import best_precision, repeatable
 from headstart.resume.checkpoints import AtomicCheckpointIO
+from headstart.resume.environment import without_secrets
 from headstart.resume.steps import StepSeed
 from headstart.resume.trusted import refuse_untyped_commands
 from headstart.tracking.history import History
@@ -135,5 +136,5 @@ def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> 
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """All that a run can be told, as plain values."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
+    """All that a run can be told, as plain values; secrets are left out."""
+    return without_secrets(cfg)

@@ -1,7 +1,6 @@
 """The road: what happens in a run, from the config to the score."""
 
 import logging
-import shlex
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,10 +13,12 @@ from headstart.errors import UserError
 from headstart.files import short
 from headstart.fit import fit
 from headstart.machine import prepare_process
-from headstart.resume.checkpoints import newest_checkpoint
+from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint
 from headstart.resume.command_line import KEY as RESUME
+from headstart.resume.same_data import NoteData, refuse_other_data
 from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest
 from headstart.resume.steps import FiniteLoss
+from headstart.resume.stored_config import command_of
 from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, log_score
 
 from . import build
@@ -38,8 +39,7 @@ def train(cfg: DictConfig) -> float:
     prepare_process()
     build.check_metrics(cfg)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    overrides = [override for override in HydraConfig.get().overrides.task if not override.startswith(RESUME)]
-    command = shlex.join(["python", "train.py", *overrides])
+    command = command_of(Path(cfg.run_dir), HydraConfig.get())
     earlier = finished_score(cfg.run_dir, command) if in_sweep and cfg.resume else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
@@ -59,16 +59,20 @@ def train(cfg: DictConfig) -> float:
 def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> float:
     """Make the objects, fit, report and return the score; raises Interrupted when a signal came."""
     seed_everything(cfg.seed, workers=True, verbose=False)
+    checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
     images = build.images(cfg)
     check_splits(images)
+    assert images.table is not None
+    if checkpoint:
+        refuse_other_data(read_checkpoint(checkpoint), images.table)
     model = build.model(cfg, images)
     data = build.features(cfg, images, model)
     run_loggers = build.loggers(cfg)
     with closed_at_the_end(run_loggers):
-        trainer = build.trainer(cfg, run_loggers, (StopOnSignal(request), FiniteLoss(data.files_of_batch)))
+        guards = (StopOnSignal(request), FiniteLoss(data.files_of_batch), NoteData(images.table))
+        trainer = build.trainer(cfg, run_loggers, guards)
         if in_sweep:
             refuse_several_processes(trainer)
-        checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
         if cfg.resume:
             log.info(f"resuming from {short(checkpoint) if checkpoint else 'the beginning: nothing was saved yet'}")
         if model.strategy and model.strategy.head_first and not checkpoint:

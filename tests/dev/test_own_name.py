@@ -3,6 +3,7 @@
 import re
 import tomllib
 from importlib import metadata
+from itertools import chain
 
 import pytest
 from runs import ROOT
@@ -28,6 +29,6 @@ def test_no_version_is_asked_for_by_the_projects_own_name(monkeypatch: pytest.Mo
 
 def test_no_requirement_is_the_project_itself() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
+    requirements = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     names = {re.split(r"[^\w.-]", requirement)[0] for requirement in requirements}
     assert project["name"] not in names

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from runs import ROOT, Train
 
 from headstart.features.file import read_features
 from headstart.features.inventory import read_metadata
-from headstart.resume.command_line import sweep_overrides
+from headstart.resume.going_on import sweep_overrides
 
 FEATURES = {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}
 HEADERS = {
@@ -63,13 +65,14 @@ def test_a_strangers_run_is_neither_gone_on_with_nor_evaluated(
     train: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (run_dir,) = train()
-    overrides = run_dir / ".hydra" / "overrides.yaml"
-    kept = overrides.read_text()
-    overrides.write_text(f"{kept}- +callbacks.x={{_target_:os.mkdir,path:{tmp_path}/owned}}\n")
+    config = run_dir / ".hydra" / "config.yaml"
+    kept = config.read_text()
+    evil = {"x": {"_target_": "os.mkdir", "path": f"{tmp_path}/owned"}}
+    config.write_text(yaml.safe_dump(yaml.safe_load(kept) | {"callbacks": evil, "logger": evil, "data": evil["x"]}))
     for script, argument in (("train.py", f"resume={run_dir}"), ("scripts/evaluate.py", str(run_dir))):
         with pytest.raises(SystemExit, match=r"^error: Target 'os\.mkdir' is not in the Hydra execution whitelist"):
             start(monkeypatch, script, argument)
-    overrides.write_text(kept)
+    config.write_text(kept)
     torch.save({"hyper_parameters": Exploit(tmp_path / "owned")}, run_dir / "checkpoints" / "best.ckpt")
     with pytest.raises(SystemExit, match=r"^error: the checkpoint .*best\.ckpt can't be read"):
         start(monkeypatch, "scripts/evaluate.py", str(run_dir))
@@ -90,6 +93,15 @@ def test_a_strangers_sweep_is_not_gone_on_with(tmp_path: Path, content: str, mes
         sweep_overrides(tmp_path)
 
 
+def strange_run(run_dir: Path, overrides: list[str]) -> None:
+    """What a run's folder says that somebody has sent."""
+    with initialize_config_dir(str(ROOT / "conf")):
+        cfg = compose("train", overrides)
+    (run_dir / ".hydra").mkdir(parents=True)
+    (run_dir / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+    (run_dir / ".hydra" / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+
+
 HIDDEN = [
     ["data.train='pipe:touch owned'"],
     ["data.train='a.tar::PIPE:touch owned'"],
@@ -105,9 +117,7 @@ HIDDEN = [
 def test_a_strangers_shards_run_no_command(
     overrides: list[str], monkeypatch: pytest.MonkeyPatch, workdir: Path
 ) -> None:
-    (workdir / "run" / ".hydra").mkdir(parents=True)
-    told = yaml.safe_dump(["data=webdataset", "logger=none", *overrides])
-    (workdir / "run" / ".hydra" / "overrides.yaml").write_text(told)
+    strange_run(workdir / "run", ["data=webdataset", "logger=none", *overrides])
     scripts = [("train.py", "resume=run"), ("scripts/evaluate.py", "run")]
     for script, argument in scripts if overrides is HIDDEN[0] else scripts[:1]:
         with pytest.raises(SystemExit, match=r"^error: .*runs a shell command, and stands in a config that a stranger"):
@@ -116,8 +126,7 @@ def test_a_strangers_shards_run_no_command(
 
 
 def test_what_is_typed_may_be_a_command_now_and_later(monkeypatch: pytest.MonkeyPatch, workdir: Path) -> None:
-    (workdir / "run" / ".hydra").mkdir(parents=True)
-    (workdir / "run" / ".hydra" / "overrides.yaml").write_text("- data=webdataset\n- data.train='pipe:touch strange'\n")
+    strange_run(workdir / "run", ["data=webdataset", "data.train='pipe:touch strange'"])
     typed = ["data.train=pipe:touch typed | cat", "data.classes=[a,b]", "trainer.accelerator=cpu", "logger=none"]
     with pytest.raises(SystemExit, match=r"^error: the shard pipe:touch typed \| cat can't be read"):
         start(monkeypatch, "train.py", "resume=run", *typed)

@@ -74,6 +74,10 @@ class ImageTable:
         """The samples of a split or a fold."""
         return self.folds[int(name.removeprefix(FOLD))] if name.startswith(FOLD) else getattr(self, name)
 
+    def members(self, split: str) -> list[tuple[str, str]]:
+        """Path and label of every file of a split."""
+        return [(sample.path, str(sample.label)) for sample in self.part(split)]
+
     def __str__(self) -> str:
         """One line for the terminal: how many images, in how many classes and splits."""
         counts = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}

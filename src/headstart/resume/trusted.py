@@ -6,6 +6,7 @@ refused here, unless it was typed in this checkout before: interpolations, which
 configs and results; and `pipe:`, which runs a shell command.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ from ..errors import CONF_DIR, PROJECT_DIR, UserError
 # who writes beside train.py can change train.py. In another checkout such overrides have to be typed once more.
 TYPED = PROJECT_DIR / ".typed"
 PLACES = ("hydra", "run_dir", "sweep_dir")  # where configs come from and files go to
+# What a config says of them by itself; its folder alone then decides.
+OWN_PLACES = {"run_dir": "${hydra:runtime.output_dir}", "sweep_dir": "${hydra:sweep.dir}"}
 NAME = re.compile(r"\w[\w.-]*")  # of a file below conf/, and not its path
 # To another value of the config; a resolver could read or build anything, and half of one be put together with another.
 REFERENCE = re.compile(r"\$\{[\w.]+\}")
@@ -37,10 +40,62 @@ def note_typed(arguments: list[str]) -> None:
     _typed[:] = arguments
     parsed = [(argument, _parsed(argument)) for argument in arguments]
     unusual = [text for text, override in parsed if override and (_objection(override) or "pipe" in text.lower())]
-    new = [text for text in unusual if text not in _remembered() and not re.match(r"[+~]*hydra\b", text)]
+    _remember([*unusual, *(text for text in arguments if text.startswith("--config-"))])
+
+
+def _remember(texts: Iterable[str]) -> None:
+    new = [text for text in texts if text not in _remembered()]
     if new:
         with suppress(OSError), TYPED.open("a") as file:  # where nothing can be written, nothing is remembered
             file.writelines(f"{json.dumps(text)}\n" for text in new)
+
+
+def is_typed_here(text: str) -> bool:
+    """Whether somebody has typed this in this checkout: now, or, where a stranger may not say it, at any time."""
+    return text in _typed or text in _remembered()
+
+
+def remember_config(values: dict[str, Any]) -> None:
+    """Remember the config of a run of this checkout, if a stranger might not have it."""
+    if _objections(values):
+        _remember([_digest(values)])
+
+
+def refuse_strangers_config(values: dict[str, Any], source: Path) -> None:
+    """Raise UserError where the config in the file `source` could read the environment or write elsewhere.
+
+    Unless it is of a run of this checkout.
+    """
+    objections = _objections(values)
+    if objections and _digest(values) not in _remembered():
+        raise UserError(
+            f"{source} is refused, as a stranger could have written it: {objections[0]}; if it is yours, take it out "
+            "of there and type it"
+        )
+
+
+def _objections(values: dict[str, Any]) -> list[str]:
+    places = [key for key in ("hydra", "defaults") if key in values]
+    places += [key for key, own in OWN_PLACES.items() if values.get(key, own) != own]
+    found = [f"{key!r} chooses where configs come from or files go to" for key in places]
+    for key, value in leaves({key: value for key, value in values.items() if key not in OWN_PLACES}):
+        if any("$" in REFERENCE.sub("", text) for text in (*map(str, key), str(value))):
+            name = ".".join(map(str, key))
+            found.append(f"{f'{name}={value}'!r} has an interpolation that is more than the name of another key")
+    return found
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return f"config {hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()}"
+
+
+def leaves(node: Any, key: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every key, as its parts, and value below a node of dicts and lists; empty ones are values, too."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    if not items or not node:
+        yield key, node
+    for part, value in items:
+        yield from leaves(value, (*key, part))
 
 
 def _remembered() -> list[str]:

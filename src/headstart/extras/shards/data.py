@@ -36,6 +36,11 @@ class ShardTable(ImageTable):
         """Whether there are samples in a split."""
         return split in self.splits
 
+    def members(self, split: str) -> list[tuple[str, str]]:
+        """Every shard of a split, and which of its samples belong to it."""
+        share = self.splits.get(split)
+        return [(shard, f"{share.low} {share.high} {share.seed}") for shard in share.shards] if share else []
+
     def __str__(self) -> str:
         """One line for the terminal."""
         parts = []

@@ -1,0 +1,166 @@
+"""How a run, or a sweep, goes on: what `resume=RUN` stands for, and what config a job begins with."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import execution_whitelist
+from omegaconf import DictConfig
+
+from ..errors import UserError
+from .command_line import KEY, MULTIRUN, check, imply, join_flags, quote_shards
+from .environment import load_env, with_values
+from .stored_config import (
+    OVERRIDES,
+    PRIMARY,
+    RESUMED,
+    StoredConfig,
+    compose_with,
+    flags_of,
+    is_first_process,
+    keep,
+    key_of,
+    lay_over,
+    merge_overrides,
+    read_stored,
+    say_differences,
+    told_now,
+    without_resume,
+)
+from .trusted import OWN_PLACES, is_typed_here, note_typed, read_plainly, refuse_strangers_code
+
+RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
+SWEEP = "multirun.yaml"  # what Hydra writes when a sweep begins
+SUBDIR = "${hydra.job.num}"  # of a sweep's job, unless somebody says otherwise
+OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_subdir")
+
+
+def understand(arguments: list[str]) -> list[str]:
+    """What Hydra should be told when these `arguments` were typed; raises UserError."""
+    load_env()
+    arguments = join_flags(quote_shards(arguments))
+    note_typed(arguments)
+    return expand_resume(arguments)
+
+
+def begin(cfg: DictConfig) -> DictConfig:
+    """The config of the job that begins, checked and kept in its folder; a resumed one's is what it was then.
+
+    Raises UserError for what can't work.
+    """
+    run_dir, typed = Path(HydraConfig.get().runtime.output_dir), told_now(HydraConfig.get())
+    stored = read_stored(run_dir) if cfg.resume else None
+    if stored:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            cfg = gone_on(stored, [one for one in typed if one not in stored.overrides], f"{KEY}'{cfg.resume}'")
+        typed = merge_overrides(stored.overrides, typed)
+    check(cfg)
+    cfg = with_values(cfg, tuple(OWN_PLACES))
+    if is_first_process():
+        if stored:
+            say_differences(stored, cfg)
+        keep(cfg, typed, run_dir)
+    return cfg
+
+
+@contextmanager
+def going_on(run_dir: Path, typed: list[str], trusted: tuple[str, ...]) -> Iterator[DictConfig]:
+    """The config of a run, for the other scripts; inside, `instantiate` makes what is `trusted`."""
+    load_env()
+    stored = stored_run(run_dir)
+    cfg = gone_on(stored, typed)
+    say_differences(stored, cfg)
+    with execution_whitelist(trusted):
+        yield cfg
+
+
+def gone_on(stored: StoredConfig, typed: list[str], *places: str) -> DictConfig:
+    """The config of a run, with what was typed now laid over it."""
+    values = lay_over(stored, typed, implied_now(stored, typed))
+    return compose_with([f"--config-name={RESUMED}"], [*values, *places])
+
+
+def implied_now(stored: StoredConfig, typed: list[str]) -> list[str]:
+    """What is implied by what was typed for a run, unless the run had it before."""
+    model = stored.values.get("model", {})
+    had = {"solver=adamw": "optimizer" in model, "strategy=finetune": bool(model.get("strategy"))}
+    return [one for one in imply(typed)[len(typed) :] if not had.get(one)]
+
+
+def expand_resume(arguments: list[str]) -> list[str]:
+    """What is typed and implied, and what `resume=` stands for if it names a run or a sweep.
+
+    Raises UserError when that is no run and no sweep, or one that was stopped before it could write down what it was.
+    """
+    given = [argument.removeprefix(KEY).strip("'\"") for argument in arguments if argument.startswith(KEY)]
+    if not given or given[-1] in ("", "null"):
+        return imply(arguments)
+    is_sweep = any(flag in arguments for flag in MULTIRUN)
+    folder = _latest(is_sweep) if given[-1] == "latest" else Path(given[-1])
+    typed = [argument for argument in arguments if not argument.startswith(KEY) and argument not in MULTIRUN]
+    # Quoted, for Hydra: a folder's name may hold spaces and brackets. What a job was told, `begin` writes.
+    again = [f"{KEY}'{folder}'", "hydra.output_subdir=null"]
+    if is_sweep or (folder / SWEEP).exists():
+        flags, told = sweep_overrides(folder, typed)
+        return imply(["-m", *flags, *merge_overrides(told, [*typed, *again, f"hydra.sweep.dir='{folder}'"])])
+    stored = stored_run(folder)
+    flags = [argument for argument in typed if argument.startswith("-")]
+    typed = [argument for argument in typed if argument not in flags]
+    refuse_other_flags(stored.flags, flags)
+    kept = [flag for flag in flags if not flag.startswith("--config-")]
+    values = lay_over(stored, typed, implied_now(stored, typed))
+    return [*kept, f"--config-name={RESUMED}", *values, *again, f"hydra.run.dir='{folder}'"]
+
+
+def stored_run(run_dir: Path) -> StoredConfig:
+    """The config that a run was started, or last resumed, with; raises UserError where there is none."""
+    if stored := read_stored(run_dir):
+        return stored
+    raise UserError(
+        f"{run_dir} is not the folder of a run, or of one that was stopped before it began: there is no whole "
+        f"{run_dir / '.hydra' / OVERRIDES} with its config.yaml"
+    )
+
+
+def refuse_other_flags(then: list[str], now: list[str]) -> None:
+    """Raise UserError where a run shall go on with other configs than it began with."""
+    for flag in now:
+        if flag.startswith("--config-") and flag not in then and flag != f"--config-name={RESUMED}":
+            began = " ".join(then) or f"--config-name={PRIMARY}"
+            raise UserError(f"{flag}: the run began with {began}, and goes on with its own config; leave the flag out")
+
+
+def sweep_overrides(sweep_dir: Path, typed: Iterable[str] = ()) -> tuple[list[str], list[str]]:
+    """The flags and overrides that a sweep was started with.
+
+    Raises UserError for none, and where one could run code and was neither typed in this checkout nor is typed now.
+    """
+    path = sweep_dir / SWEEP
+    content, keys = read_plainly(path), {key_of(one) for one in typed}
+    try:
+        hydra = content["hydra"]
+        told, machinery = hydra["overrides"]["task"], list(hydra["overrides"].get("hydra", []))
+        subdir = hydra.get("sweep", {}).get("subdir", SUBDIR)
+        if subdir != SUBDIR and not any(key_of(one) == "hydra.sweep.subdir" for one in machinery):
+            machinery.append(f"hydra.sweep.subdir='{subdir}'")  # which conf/ said then
+        kept = [one for one in machinery if key_of(one) not in {*OF_THE_START, *keys}]
+        flags = flags_of(content)
+        refuse_strangers_code(told, path)
+        refuse_strangers_code(kept, path)
+        for flag in flags:
+            if flag.split("=")[0] not in keys and not is_typed_here(flag):
+                raise UserError(f"{path} is refused, as a stranger could have written it: type {flag} again, if it is")
+        return [flag for flag in flags if flag.split("=")[0] not in keys], [*without_resume(told), *kept]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{sweep_dir} is not the folder of a sweep: there is no whole {path}") from error
+
+
+def _latest(is_sweep: bool) -> Path:
+    """The run, or sweep, that began last; raises UserError where there is none."""
+    marks = list(SWEEPS_DIR.glob(f"*/{SWEEP}") if is_sweep else RUNS_DIR.glob(f"*/.hydra/{OVERRIDES}"))
+    if not marks:
+        raise UserError(f"resume=latest: there is nothing in {SWEEPS_DIR if is_sweep else RUNS_DIR} yet")
+    newest = max(marks, key=lambda mark: mark.stat().st_mtime_ns)
+    return newest.parent if is_sweep else newest.parents[1]
