@@ -44,7 +44,7 @@ def check(cfg: DictConfig) -> None:
     descent = [f"model.{key}" for key in DESCENT_ONLY if solves and key in cfg.model]
     if descent:
         raise UserError(
-            f"{descent[0]} is for gradient descent, and solver=lbfgs solves: choose solver=adamw, or leave it out"
+            f"{descent[0]} is for gradient descent, and solver=lbfgs has none: take solver=adamw, or leave it out"
         )
     if cfg.model.strategy and solves:
         raise UserError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
