@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from itertools import product
+from pathlib import Path
 
 from ..errors import CONF_DIR, UserError
 from .stored_config import PRIMARY, compose_with, key_of
@@ -26,12 +27,12 @@ def implied_by_files(arguments: list[str]) -> list[str]:
     is_sweep = bool({"-m", "--multirun"} & set(arguments))
     jobs = [[one] if not (is_sweep and _is_free(one)) else _each(one) for one in told]
     jobs = [[one for one in choices if is_sweep is False or "," not in one or "[" in one] for choices in jobs]
-    wanted = {" ".join(job): _wanted(flags, list(job)) for job in product(*filter(None, jobs))}
+    wanted = {job: _wanted(flags, list(job)) for job in product(*filter(None, jobs))}
     first = next(iter(wanted.values()))
     for job, others in wanted.items():
         if others != first:
             raise UserError(
-                f"{job} implies {' '.join(others) or 'nothing'}, and another job {' '.join(first) or 'nothing'}: say "
+                f"{' '.join(filter(_is_free, job))} implies {' '.join(others) or 'nothing'}, and another job {' '.join(first) or 'nothing'}: say "
                 "in each file what it is for, as in defaults: [override /solver: adamw]"
             )
     shows = any(argument.startswith("-") and argument not in flags for argument in arguments)  # --cfg, --help, -m
@@ -44,13 +45,19 @@ def _wanted(flags: Iterable[str], told: list[str]) -> list[str]:
     descends = "strongest" in cfg.model and (mixes or any(key in cfg.model for key in DESCENT_ONLY))
     unfreezes = cfg.backbone.get("freeze") not in (None, "all") and not cfg.model.strategy
     sweeps = cfg.hydra.runtime.choices["hydra/sweeper"] != "basic" or cfg.hydra.sweeper.get("params")
-    wanted = {"solver=adamw": descends and not _says(told, "solver"), "strategy=finetune": unfreezes, "-m": sweeps}
+    wanted = {
+        "solver=adamw": descends and not _says(flags, told, "solver"),
+        "strategy=finetune": unfreezes,
+        "-m": sweeps,
+    }
     return [one for one, holds in wanted.items() if holds]
 
 
-def _says(told: Iterable[str], group: str) -> bool:
+def _says(flags: Iterable[str], told: Iterable[str], group: str) -> bool:
     """Whether a file that was chosen says which choice of a group it wants."""
-    paths = [CONF_DIR / key_of(one) / f"{one.partition('=')[2]}.yaml" for one in told if _is_free(one)]
+    folders = [CONF_DIR, *(Path(flag.partition("=")[2]) for flag in flags if "-name=" not in flag)]
+    files = [f"{key_of(one)}/{one.partition('=')[2]}.yaml" for one in told if _is_free(one)]
+    paths = [folder / file for folder in folders for file in files]
     texts = [path.read_text() for path in paths if path.is_file()]
     return any(re.search(rf"override /?{group}\b", text) for text in texts)
 

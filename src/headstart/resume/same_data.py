@@ -4,15 +4,20 @@ The classes, their order, and what each split holds belong to a run; where its i
 its label, its path below its split's own folder, and its size in bytes.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ..errors import UserError, listed
-from ..images.table import SPLITS, ImageTable
 
+if TYPE_CHECKING:
+    from ..images.table import ImageTable
+
+SPLITS = ("train", "val", "test")
 KEY = "data"  # of a checkpoint
 MOVED = "where the images lie may change (data.root=... and the like); their classes, splits and number may not"
 
