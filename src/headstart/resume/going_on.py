@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 
-from ..errors import UserError
+from ..errors import UserError, printable
 from .command_line import KEY, MULTIRUN, check, imply, join_flags, quote_shards
 from .environment import load_env, with_values
 from .stored_config import (
@@ -39,6 +39,9 @@ OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_
 
 def understand(arguments: list[str]) -> list[str]:
     """What Hydra should be told when these `arguments` were typed; raises UserError."""
+    for text in (*arguments, str(Path.cwd())):
+        if printable(text) != text:
+            raise UserError(f"{text} isn't UTF-8, as a config has to be: rename it, or come by a link of another name")
     load_env()
     arguments = join_flags(quote_shards(arguments))
     note_typed(arguments)

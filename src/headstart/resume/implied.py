@@ -30,9 +30,10 @@ def implied_by_files(arguments: list[str]) -> list[str]:
     wanted = {job: _wanted(flags, list(job)) for job in product(*filter(None, jobs))}
     first = next(iter(wanted.values()))
     for job, others in wanted.items():
+        free = " ".join(filter(_is_free, job))
         if others != first:
             raise UserError(
-                f"{' '.join(filter(_is_free, job))} implies {' '.join(others) or 'nothing'}, and another job {' '.join(first) or 'nothing'}: say "
+                f"{free} implies {' '.join(others) or 'nothing'}, and another job {' '.join(first) or 'nothing'}: say "
                 "in each file what it is for, as in defaults: [override /solver: adamw]"
             )
     shows = any(argument.startswith("-") and argument not in flags for argument in arguments)  # --cfg, --help, -m
@@ -43,10 +44,11 @@ def _wanted(flags: Iterable[str], told: list[str]) -> list[str]:
     cfg = compose_with(flags, told, with_hydra=True)
     mixes = any(cfg.augment.get(name) for name in ("mixup", "cutmix"))
     descends = "strongest" in cfg.model and (mixes or any(key in cfg.model for key in DESCENT_ONLY))
+    descends = descends and not _says(flags, told, "solver")
     unfreezes = cfg.backbone.get("freeze") not in (None, "all") and not cfg.model.strategy
     sweeps = cfg.hydra.runtime.choices["hydra/sweeper"] != "basic" or cfg.hydra.sweeper.get("params")
     wanted = {
-        "solver=adamw": descends and not _says(flags, told, "solver"),
+        "solver=adamw": descends,
         "strategy=finetune": unfreezes,
         "-m": sweeps,
     }
