@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.console import Console
 
 from headstart.errors import UserError, readable_errors
-from headstart.resume.command_line import check, quote_shards
+from headstart.resume.command_line import check
 from headstart.resume.going_on import going_on
+from headstart.resume.quoting import as_typed, quoted
 from headstart.resume.trusted import note_typed
 from project import TRUSTED
 
@@ -21,9 +22,9 @@ def main(arguments: list[str]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
         raise UserError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")
-    run_dir, typed = Path(arguments[0]), quote_shards(arguments[1:])
+    run_dir, typed = Path(arguments[0]), as_typed(arguments[1:])
     note_typed(typed)
-    fixed = [f"run_dir='{run_dir}'", "sweep_dir=null"]  # what Hydra would say
+    fixed = [f"run_dir={quoted(str(run_dir))}", "sweep_dir=null"]  # what Hydra would say
     with going_on(run_dir, [*typed, *fixed], TRUSTED) as cfg:
         check(cfg)
         from project.evaluation import evaluate  # torch, once the config is known to be right

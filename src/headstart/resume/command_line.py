@@ -1,6 +1,5 @@
 """What a command line says: what it implies, what `resume=RUN` stands for, and what of it can't work."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,15 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from ..errors import CONF_DIR, UserError
 from .environment import load_env
 from .implied import DESCENT_ONLY, implied_by_files
+from .quoting import MULTIRUN, as_typed
 from .stored_config import merge_overrides as merge_overrides
 
 KEY = "resume="
-MULTIRUN = ("-m", "--multirun")
 FLAGS = {"-cn": "--config-name", "-cd": "--config-dir", "-cp": "--config-path"}  # which take a value
 
 DESCENT = (*(f"model.{key}" for key in DESCENT_ONLY), "augment.mixup", "augment.cutmix")
 OFF = ("0", "0.0", "null")  # of mixup and cutmix: as good as not said
-SHARDS = re.compile(r"^(\+{0,2}data\.(?:train|val|test))=([^'\"\[].*[{|].*)", re.DOTALL)
 
 
 @contextmanager
@@ -28,7 +26,7 @@ def composed(arguments: list[str], trusted: tuple[str, ...]) -> Iterator[DictCon
     """The config that train.py would get, for the other scripts; inside, `instantiate` makes what is `trusted`."""
     load_env()
     with initialize_config_dir(str(CONF_DIR)):
-        cfg = compose("train", imply(quote_shards(arguments)))
+        cfg = compose("train", imply(as_typed(arguments)))
     with execution_whitelist(trusted):
         yield cfg
 
@@ -62,11 +60,6 @@ def check(cfg: DictConfig) -> None:
         )
     if solves and (cfg.augment.mixup or cfg.augment.cutmix):
         raise UserError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
-
-
-def quote_shards(arguments: list[str]) -> list[str]:
-    """Put shards that hold braces or bars, `data.train=x-{000..099}.tar`, in quotes, as Hydra wants them."""
-    return [SHARDS.sub(lambda match: f"{match[1]}='" + match[2].replace("'", "\\'") + "'", one) for one in arguments]
 
 
 def join_flags(arguments: list[str]) -> list[str]:

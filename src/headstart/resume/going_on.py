@@ -10,8 +10,9 @@ from hydra.utils import execution_whitelist
 from omegaconf import DictConfig
 
 from ..errors import UserError, printable
-from .command_line import KEY, MULTIRUN, check, imply, join_flags, quote_shards
+from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
+from .quoting import MULTIRUN, as_typed, quoted, text_of
 from .stored_config import (
     OVERRIDES,
     PRIMARY,
@@ -39,11 +40,10 @@ OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_
 
 def understand(arguments: list[str]) -> list[str]:
     """What Hydra should be told when these `arguments` were typed; raises UserError."""
-    for text in (*arguments, str(Path.cwd())):
-        if printable(text) != text:
-            raise UserError(f"{text} isn't UTF-8, as a config has to be: rename it, or come by a link of another name")
+    if (here := str(Path.cwd())) != printable(here):
+        raise UserError(f"{here} isn't UTF-8, as a config has to be: rename it, or come by a link of another name")
     load_env()
-    arguments = join_flags(quote_shards(arguments))
+    arguments = join_flags(as_typed(arguments))
     note_typed(arguments)
     return expand_resume(arguments)
 
@@ -57,7 +57,8 @@ def begin(cfg: DictConfig) -> DictConfig:
     stored = read_stored(run_dir) if cfg.resume else None
     if stored:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            cfg = gone_on(stored, [one for one in typed if one not in stored.overrides], f"{KEY}'{cfg.resume}'")
+            new = [one for one in typed if one not in stored.overrides]
+            cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
         typed = merge_overrides(stored.overrides, typed)
     check(cfg)
     cfg = with_values(cfg, tuple(OWN_PLACES))
@@ -97,24 +98,25 @@ def expand_resume(arguments: list[str]) -> list[str]:
 
     Raises UserError when that is no run and no sweep, or one that was stopped before it could write down what it was.
     """
-    given = [argument.removeprefix(KEY).strip("'\"") for argument in arguments if argument.startswith(KEY)]
+    given = [text_of(argument) for argument in arguments if argument.startswith(KEY)]
     if not given or given[-1] in ("", "null"):
         return imply(arguments)
     is_sweep = any(flag in arguments for flag in MULTIRUN)
     folder = _latest(is_sweep) if given[-1] == "latest" else Path(given[-1])
     typed = [argument for argument in arguments if not argument.startswith(KEY) and argument not in MULTIRUN]
-    # Quoted, for Hydra: a folder's name may hold spaces and brackets. What a job was told, `begin` writes.
-    again = [f"{KEY}'{folder}'", "hydra.output_subdir=null"]
+    place = quoted(str(folder))
+    # What a job was told, `begin` writes.
+    again = [f"{KEY}{place}", "hydra.output_subdir=null"]
     if is_sweep or (folder / SWEEP).exists():
         flags, told = sweep_overrides(folder, typed)
-        return imply(["-m", *flags, *merge_overrides(told, [*typed, *again, f"hydra.sweep.dir='{folder}'"])])
+        return imply(["-m", *flags, *merge_overrides(told, [*typed, *again, f"hydra.sweep.dir={place}"])])
     stored = stored_run(folder)
     flags = [argument for argument in typed if argument.startswith("-")]
     typed = [argument for argument in typed if argument not in flags]
     refuse_other_flags(stored.flags, flags)
     kept = [flag for flag in flags if not flag.startswith("--config-")]
     values = lay_over(stored, typed, implied_now(stored, typed))
-    return [*kept, f"--config-name={RESUMED}", *values, *again, f"hydra.run.dir='{folder}'"]
+    return [*kept, f"--config-name={RESUMED}", *values, *again, f"hydra.run.dir={place}"]
 
 
 def stored_run(run_dir: Path) -> StoredConfig:
@@ -147,7 +149,7 @@ def sweep_overrides(sweep_dir: Path, typed: Iterable[str] = ()) -> tuple[list[st
         told, machinery = hydra["overrides"]["task"], list(hydra["overrides"].get("hydra", []))
         subdir = hydra.get("sweep", {}).get("subdir", SUBDIR)
         if subdir != SUBDIR and not any(key_of(one) == "hydra.sweep.subdir" for one in machinery):
-            machinery.append(f"hydra.sweep.subdir='{subdir}'")  # which conf/ said then
+            machinery.append(f"hydra.sweep.subdir={quoted(str(subdir))}")  # which conf/ said then
         kept = [one for one in machinery if key_of(one) not in {*OF_THE_START, *keys}]
         flags = flags_of(content)
         refuse_strangers_code(told, path)

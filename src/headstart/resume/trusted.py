@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, QuotedString
-from hydra.errors import HydraException
 
 from ..errors import CONF_DIR, PROJECT_DIR, UserError
+from .quoting import parsed
 
 # What was typed here and would be refused in a stranger's folder, one JSON string a line. A run's folder can't prove
 # that it was made here, as whoever wrote it could have written anything (.hydra/hydra.yaml's cwd, too); this file can:
@@ -38,8 +37,8 @@ _typed: list[str] = []  # this process's command line
 def note_typed(arguments: list[str]) -> None:
     """Remember a command line; what a stranger may not say is remembered for later processes, too."""
     _typed[:] = arguments
-    parsed = [(argument, _parsed(argument)) for argument in arguments]
-    unusual = [text for text, override in parsed if override and (_objection(override) or "pipe" in text.lower())]
+    overrides = [(argument, parsed(argument)) for argument in arguments]
+    unusual = [text for text, override in overrides if override and (_objection(override) or "pipe" in text.lower())]
     _remember([*unusual, *(text for text in arguments if text.startswith("--config-"))])
 
 
@@ -110,7 +109,7 @@ def refuse_untyped_commands(commands: Iterable[str]) -> None:
 
     Give it what the whole config came to: then no interpolation or brace can hide a command.
     """
-    overrides = map(_parsed, [*_typed, *_remembered()])
+    overrides = map(parsed, [*_typed, *_remembered()])
     known = {str(value) for override in overrides if override for value in _walk(override.value())}
     for text in commands:
         if text not in known:
@@ -137,7 +136,7 @@ def refuse_strangers_code(overrides: Any, source: Path) -> list[str]:
     if not isinstance(overrides, list):
         raise TypeError(f"{source} holds no list of overrides")
     for text in overrides:
-        override = _parsed(text)
+        override = parsed(text)
         reason = _objection(override) if override else "is not an override"
         if reason and text not in _remembered():
             raise UserError(
@@ -145,14 +144,6 @@ def refuse_strangers_code(overrides: Any, source: Path) -> list[str]:
                 "if it is yours, take it out of there and type it"
             )
     return overrides
-
-
-def _parsed(text: Any) -> Override | None:
-    """An override; None for what is none, such as the flag --config-dir."""
-    try:
-        return OverridesParser.create().parse_override(text) if isinstance(text, str) else None
-    except (HydraException, RecursionError):
-        return None
 
 
 def _objection(override: Override) -> str | None:
