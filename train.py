@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from headstart.errors import environment_of_a_job, readable_errors
+from headstart.errors import readable_errors, readable_job
 from headstart.resume.going_on import begin, understand
 from project import TRUSTED
 
@@ -13,10 +13,10 @@ from project import TRUSTED
 @hydra.main(config_path="conf", config_name="train", execution_whitelist=TRUSTED)
 def main(cfg: DictConfig) -> float:
     """Run one job and return its score, which is what a sweep compares."""
-    cfg = begin(cfg)
-    from project.main import train  # torch, once the config is known to be right
+    with readable_job():
+        cfg = begin(cfg)
+        from project.main import train  # torch, once the config is known to be right
 
-    with environment_of_a_job():
         return train(cfg)
 
 

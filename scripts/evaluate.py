@@ -1,4 +1,4 @@
-"""Test a run's best checkpoint: `python scripts/evaluate.py RUN [data=folder data.root=PATH ...]`."""
+"""Test a run's best checkpoint, or any checkpoint: `python scripts/evaluate.py RUN|CHECKPOINT [data=folder ...]`."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from headstart.errors import UserError, readable_errors
-from headstart.resume.command_line import check
+from headstart.resume.command_line import check, composed
 from headstart.resume.going_on import going_on
 from headstart.resume.quoting import as_typed, quoted
 from headstart.resume.trusted import note_typed
@@ -20,16 +20,27 @@ def main(arguments: list[str]) -> None:
         Console().print(__doc__, markup=False, highlight=False, soft_wrap=True)
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    if not arguments or "=" in arguments[0] or arguments[0].startswith("-"):
-        raise UserError("which run? python scripts/evaluate.py RUN [data=folder data.root=PATH ...]")
-    run_dir, typed = Path(arguments[0]), as_typed(arguments[1:])
+    place = Path(arguments[0] if arguments else "").expanduser()
+    if not arguments or ((arguments[0].startswith("-") or "=" in arguments[0]) and not place.exists()):
+        raise UserError("which run? python scripts/evaluate.py RUN|CHECKPOINT [data=folder data.root=PATH ...]")
+    run_dir, checkpoint = find_checkpoint(place)
+    typed = as_typed(arguments[1:])
     note_typed(typed)
-    fixed = [f"run_dir={quoted(str(run_dir))}", "sweep_dir=null"]  # what Hydra would say
-    with going_on(run_dir, [*typed, *fixed], TRUSTED) as cfg:
+    fixed = [f"run_dir={quoted(str(run_dir or place.parent))}", "sweep_dir=null"]  # what Hydra would say
+    told = [*typed, *fixed]
+    with going_on(run_dir, told, TRUSTED) if run_dir else composed(told, TRUSTED) as cfg:
         check(cfg)
         from project.evaluation import evaluate  # torch, once the config is known to be right
 
-        evaluate(cfg, run_dir / "checkpoints" / "best.ckpt", any(one.startswith("data") for one in typed))
+        other_data = run_dir is None or any(one.startswith("data") for one in typed)
+        evaluate(cfg, checkpoint, other_data)
+
+
+def find_checkpoint(place: Path) -> tuple[Path | None, Path]:
+    """The run at `place`, or around a checkpoint there, and which one to test; no run for one that lies elsewhere."""
+    if not place.is_file():
+        return place, place / "checkpoints" / "best.ckpt"
+    return next((folder for folder in place.absolute().parents if (folder / ".hydra").is_dir()), None), place
 
 
 if __name__ == "__main__":

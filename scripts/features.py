@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +25,7 @@ def main() -> None:
     pruning = verbs.add_parser("prune", help="delete what wasn't used lately, and what killed runs left behind")
     pruning.add_argument("--days", type=float, default=30, help="unused for so long; 0 for all (default: 30)")
     arguments = parser.parse_args()
+    arguments.dir = str(Path(arguments.dir).expanduser())  # shells leave --dir=~/x as it is
     if arguments.verb == "list":
         show(stored_features(arguments.dir), f"in {arguments.dir}")
     else:

@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> None:
     if {"-h", "--help"} & set(arguments) or len(arguments) != 1:
         console.print(__doc__)
         sys.exit(0 if arguments else 1)
-    folder = Path(arguments[0])
+    folder = Path(arguments[0]).expanduser()
     runs = sorted(path.parent for pattern in ("metrics.csv", "*/metrics.csv") for path in folder.glob(pattern))
     if not runs:
         raise UserError(f"{folder} is no folder of a run or a sweep that trained: there is no metrics.csv in it")

@@ -1,6 +1,7 @@
 """A user's mistake is told in one line; a bug keeps its traceback."""
 
 import errno
+import logging
 import os
 import re
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 PROJECT_DIR = Path(__file__).parents[2]
@@ -52,24 +55,39 @@ def readable_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.exit(130)  # before there was anything to lose
     except Exception as error:
-        message = explain(error)
-        if message is None:
-            raise
-        traceback.clear_frames(error.__traceback__)  # DataLoaders end their workers once nothing holds them
-        sys.exit(f"error: {message}")
+        _exit_if_explained(error)
+        raise
     finally:
         del os.environ[FULL_ERROR]
         _set_here = False
 
 
 @contextmanager
-def environment_of_a_job() -> Iterator[None]:
-    """Hide what `readable_errors` has set: processes that a job starts inherit it, and would print tracebacks."""
+def readable_job() -> Iterator[None]:
+    """End the process for a user's mistake in a job of its own; a sweep hears of it, and goes on with its other jobs.
+
+    Hydra would print the job's overrides before every error. What `readable_errors` has set is hidden in here:
+    processes that a job starts inherit it, and would print tracebacks.
+    """
     hidden = {FULL_ERROR: os.environ.pop(FULL_ERROR)} if _set_here else {}
     try:
         yield
+    except Exception as error:
+        if hidden and HydraConfig.get().mode != RunMode.MULTIRUN:
+            _exit_if_explained(error)
+        raise
     finally:
         os.environ.update(hidden)
+
+
+def _exit_if_explained(error: Exception) -> None:
+    message = explain(error)
+    if message is not None:
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.FileHandler):  # train.log; the terminal is told as the process ends
+                handler.handle(logging.makeLogRecord({"msg": f"error: {message}", "levelno": logging.ERROR}))
+        traceback.clear_frames(error.__traceback__)  # DataLoaders end their workers once nothing holds them
+        sys.exit(f"error: {message}")
 
 
 def explain(error: BaseException) -> str | None:

@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import execution_whitelist, instantiate
 from torch.utils.data import DataLoader
 
-from headstart.errors import UserError, did_you_mean, environment_of_a_job, explain, listed, readable_errors
+from headstart.errors import UserError, did_you_mean, explain, listed, readable_errors, readable_job
 from headstart.images.decoding import BrokenImageError
 
 
@@ -90,12 +90,12 @@ def test_a_job_and_its_processes_see_the_environment_that_the_user_made(monkeypa
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     with readable_errors():
         assert os.environ["HYDRA_FULL_ERROR"] == "1"
-        with environment_of_a_job():
+        with readable_job():
             assert "HYDRA_FULL_ERROR" not in os.environ
         assert os.environ["HYDRA_FULL_ERROR"] == "1"
     assert "HYDRA_FULL_ERROR" not in os.environ
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with readable_errors(), environment_of_a_job():
+    with readable_errors(), readable_job():
         assert os.environ["HYDRA_FULL_ERROR"] == "1"
 
 

@@ -9,12 +9,15 @@ from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import CONF_DIR, UserError
+from ..tracking.wandb_options import check_wandb
+from .arguments import check_arguments, takes
 from .environment import load_env
 from .implied import DESCENT_ONLY, implied_by_files
 from .quoting import MULTIRUN, as_typed
 from .stored_config import merge_overrides as merge_overrides
 
 KEY = "resume="
+MAX_SEED = 2**32  # of NumPy; torch takes larger ones
 FLAGS = {"-cn": "--config-name", "-cd": "--config-dir", "-cp": "--config-path"}  # which take a value
 
 DESCENT = (*(f"model.{key}" for key in DESCENT_ONLY), "augment.mixup", "augment.cutmix")
@@ -36,6 +39,10 @@ def check(cfg: DictConfig) -> None:
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
+    check_arguments(cfg)
+    check_seeds(cfg)
+    if "wandb" in cfg.logger:
+        check_wandb(cfg.logger.wandb, takes("wandb.sdk.wandb_init.init") or ())
     if cfg.features.cache not in ("auto", True, False):
         raise UserError(f"features.cache={cfg.features.cache}: choose auto, true or false")
     solves = "optimizer" not in cfg.model or "strongest" in cfg.model  # for the head, on all images at once
@@ -73,6 +80,14 @@ def join_flags(arguments: list[str]) -> list[str]:
             argument = f"{flag}={value if flag == FLAGS['-cn'] else Path(value).absolute()}"
         joined.append(argument)
     return joined
+
+
+def check_seeds(cfg: DictConfig) -> None:
+    """Raise UserError for a seed that NumPy, Python or torch doesn't take."""
+    for key in ("seed", "data.seed", "backbone.seed"):
+        seed = OmegaConf.select(cfg, key)
+        if type(seed) is not int or not 0 <= seed < MAX_SEED:
+            raise UserError(f"{key}={'null' if seed is None else seed} must be a whole number from 0 to {MAX_SEED - 1}")
 
 
 def imply(arguments: list[str]) -> list[str]:

@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from ..errors import UserError
+from .wandb_options import wandb_mode
+
 FIRST_ANSWER = 1.0  # seconds until W&B's server must have taken a connection; offline without
 OPENING, CLOSING = 5.0, 5.0  # seconds that opening and closing a run on the server may take
 # W&B's error reports, and its question who is logged in, wait for a silent server in their own time: 10 s each or more.
@@ -42,35 +45,35 @@ def tensorboard(run_dir: str) -> TensorBoardLogger:
     return EventFiles(run_dir, name="tensorboard", version="", default_hp_metric=False)
 
 
-def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None) -> WandbLogger:
+def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None, **options: Any) -> WandbLogger:
     """One W&B run for `run_dir`, grouped by sweep; offline when there is no API key or no network.
 
-    A run that is resumed in its folder goes on under its old id.
+    A run that is resumed in its folder goes on under its old id. `options` are those of `wandb.init`: tags, notes, ...
+
+    Raises UserError for a server or a key that W&B refuses at once.
     """
     for name, value in UNHURRIED.items():
         os.environ.setdefault(name, value)
     import wandb as library  # a second, only for those who use it
 
-    reason = _why_offline(library)
+    reason = _why_offline(library, wandb_mode(options)[1])
     if reason:
         _log_offline(reason, run_dir)
     Path(run_dir).mkdir(parents=True, exist_ok=True)
     in_sweep = Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
     run_id = _earlier_id(Path(run_dir))
-    return WandbLogger(
-        name="_".join(Path(run_dir).parts[-2:]) if in_sweep else Path(run_dir).name,
-        save_dir=run_dir,
-        project=project,
-        entity=entity,
-        group=Path(sweep_dir).name if in_sweep else None,
-        id=run_id or secrets.token_hex(4),  # chosen here, so that a second try has the same
-        resume="allow" if run_id else None,
-        # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
-        mode="offline" if reason else None,
-        settings=library.Settings(
+    ours = {
+        "name": "_".join(Path(run_dir).parts[-2:]) if in_sweep else Path(run_dir).name,
+        "group": Path(sweep_dir).name if in_sweep else None,
+        "id": run_id or secrets.token_hex(4),  # chosen here, so that a second try has the same
+        "resume": "allow" if run_id else None,
+        "settings": library.Settings(
             silent=reason is not None, init_timeout=OPENING, finish_timeout=CLOSING, finish_timeout_raises=True
         ),
-    )
+    }
+    # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
+    mode = {"mode": "offline" if reason else options.get("mode")}
+    return WandbLogger(save_dir=run_dir, project=project, entity=entity, **(ours | options | mode))
 
 
 def _log_offline(reason: str, run_dir: str) -> None:
@@ -78,12 +81,14 @@ def _log_offline(reason: str, run_dir: str) -> None:
     log.info(f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {runs}")
 
 
-def _why_offline(library: Any) -> str | None:
-    mode = os.environ.get("WANDB_MODE", "online")
-    if mode != "online":
-        return None if mode == "disabled" else f"WANDB_MODE={mode}"
-    if not library.login(prompt=False, verify=False):
-        return "no API key"
+def _why_offline(library: Any, mode: str) -> str | None:
+    if mode not in ("online", "run"):
+        return f"its mode is {mode}" if mode in ("offline", "dryrun") else None
+    try:
+        if not library.login(prompt=False, verify=False):
+            return "no API key"
+    except (library.Error, ValueError) as error:
+        raise UserError(f"W&B: {' '.join(str(error).splitlines()[:3])}") from error
     server = urlsplit(library.setup().settings.base_url)
     host, port = server.hostname or "", server.port or (80 if server.scheme == "http" else 443)
     return None if _takes_connections(host, port) else f"no answer from {host} within {FIRST_ANSWER:g} s"
