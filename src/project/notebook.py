@@ -31,7 +31,7 @@ def compose(*overrides: str) -> DictConfig:
         cfg = hydra.compose("train", arguments, return_hydra_config=True)
     cfg.hydra.run.dir = cfg.run_dir = cfg.hydra.run.dir  # the time it was composed at
     cfg.sweep_dir = cfg.hydra.sweep.dir
-    check(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))
+    check(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
     OmegaConf.set_readonly(cfg, True)
     return cfg
 

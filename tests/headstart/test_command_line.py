@@ -2,7 +2,8 @@
 
 import pytest
 
-from headstart.resume.command_line import imply, merge_overrides, quote_shards
+from headstart.resume.command_line import imply, merge_overrides
+from headstart.resume.quoting import as_typed
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,8 @@ def test_shards_need_no_quotes_in_quotes() -> None:
         r"+data.test='pipe:cat \'x\' | y'",
         "other.data.train={a:1}",
     ]
-    assert quote_shards(typed) == quoted
-    assert quote_shards(quoted) == quoted
+    assert as_typed(typed) == quoted
+    assert as_typed(quoted) == quoted
 
 
 def test_what_is_typed_now_wins() -> None:

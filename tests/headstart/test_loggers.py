@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 import wandb as library
+from omegaconf import OmegaConf
 
+from headstart.errors import UserError
 from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, wandb
 
 pytestmark = pytest.mark.usefixtures("nobody")
@@ -40,6 +42,18 @@ def test_no_key_means_offline_and_one_line_says_how_to_sync(caplog: pytest.LogCa
     (line,) = [record.message for record in caplog.records if record.name == "headstart.tracking.loggers"]
     assert "no API key" in line
     assert "wandb sync logs/runs/1/wandb/offline-run-*" in line
+
+
+def test_options_of_wandbs_own_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"tags": ["a", "b"], "notes": "übung", "name": "mine", "group": "ours"}
+    run = wandb("logs/runs/1", "logs/sweeps/1", "headstart", **OmegaConf.create(own)).experiment
+    assert (run.tags, run.notes, run.name, run.group) == (("a", "b"), "übung", "mine", "ours")
+    run.finish()
+    assert wandb("logs/runs/2", "logs/sweeps/1", "headstart", mode="disabled")._wandb_init["mode"] == "disabled"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.ai")
+    library.teardown()
+    with pytest.raises(UserError, match=r"W&B: .*https://wandb.ai is not a valid server address"):
+        wandb("logs/runs/3", "logs/sweeps/1", "headstart")
 
 
 def test_no_network_means_offline(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

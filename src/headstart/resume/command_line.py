@@ -17,6 +17,15 @@ from .quoting import MULTIRUN, as_typed
 from .stored_config import merge_overrides as merge_overrides
 
 KEY = "resume="
+# What would be found out only once torch is there.
+CHOICES = {
+    "features.cache": ("auto", True, False), "features.verify": ("stat", "content"),
+    "data.balance": ("none", "sampler", "weights"), "data.on_error": ("raise", "skip"),
+}  # fmt: skip
+LEAST = {
+    "data.batch_size": 1, "data.max_pixels": 1, "data.folds": 2, "features.batch_size": 1, "features.views": 1,
+    "callbacks.last_checkpoint.keep": 1,
+}  # fmt: skip
 MAX_SEED = 2**32  # of NumPy; torch takes larger ones
 FLAGS = {"-cn": "--config-name", "-cd": "--config-dir", "-cp": "--config-path"}  # which take a value
 
@@ -40,11 +49,9 @@ def check(cfg: DictConfig) -> None:
     if missing:
         raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
     check_arguments(cfg)
-    check_seeds(cfg)
     if "wandb" in cfg.logger:
         check_wandb(cfg.logger.wandb, takes("wandb.sdk.wandb_init.init") or ())
-    if cfg.features.cache not in ("auto", True, False):
-        raise UserError(f"features.cache={cfg.features.cache}: choose auto, true or false")
+    check_values(cfg)
     solves = "optimizer" not in cfg.model or "strongest" in cfg.model  # for the head, on all images at once
     descent = [f"model.{key}" for key in DESCENT_ONLY if solves and key in cfg.model]
     if descent:
@@ -82,8 +89,17 @@ def join_flags(arguments: list[str]) -> list[str]:
     return joined
 
 
-def check_seeds(cfg: DictConfig) -> None:
-    """Raise UserError for a seed that NumPy, Python or torch doesn't take."""
+def check_values(cfg: DictConfig) -> None:
+    """Raise UserError for a value that is none of a few, a number that is too small, or a seed too large for NumPy."""
+    for key, choices in CHOICES.items():
+        value = OmegaConf.select(cfg, key, default=choices[0])
+        if value not in choices:
+            names = [str(choice).lower() for choice in choices]
+            raise UserError(f"{key}={value}: choose {', '.join(names[:-1])} or {names[-1]}")
+    for key, least in LEAST.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and (type(value) is not int or value < least):
+            raise UserError(f"{key}={value} must be a whole number from {least} up")
     for key in ("seed", "data.seed", "backbone.seed"):
         seed = OmegaConf.select(cfg, key)
         if type(seed) is not int or not 0 <= seed < MAX_SEED:

@@ -82,7 +82,10 @@ def _element(key: str, value: str, is_path: bool) -> str:
     if not _is_there(value):
         if isinstance(found, str) and _is_there(found):  # with Hydra's own backslashes
             return value
-        value = found if isinstance(found, str) and value[0] in "'\"" else value
+        if isinstance(found, str) and value[0] in "'\"":
+            if not found.startswith("~"):
+                return value
+            value = found
     text = os.path.expanduser(value) if is_path else value  # noqa: PTH111 (keeps a slash at the end)
     text = f"./{text}" if is_path and text.startswith("~") else text  # of nobody's: a name
     plain = parsed(f"{key}={text}")

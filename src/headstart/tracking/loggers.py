@@ -62,7 +62,7 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None,
     Path(run_dir).mkdir(parents=True, exist_ok=True)
     in_sweep = Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
     run_id = _earlier_id(Path(run_dir))
-    ours = {
+    ours: dict[str, Any] = {
         "name": "_".join(Path(run_dir).parts[-2:]) if in_sweep else Path(run_dir).name,
         "group": Path(sweep_dir).name if in_sweep else None,
         "id": run_id or secrets.token_hex(4),  # chosen here, so that a second try has the same
@@ -72,7 +72,7 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None,
         ),
     }
     # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
-    mode = {"mode": "offline" if reason else options.get("mode")}
+    mode: dict[str, Any] = {"mode": "offline" if reason else options.get("mode")}
     return WandbLogger(save_dir=run_dir, project=project, entity=entity, **(ours | options | mode))
 
 
