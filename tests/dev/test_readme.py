@@ -10,6 +10,7 @@ from runs import ROOT
 
 from headstart.resume.command_line import merge_overrides
 from headstart.resume.going_on import expand_resume
+from headstart.resume.quoting import as_typed
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
@@ -34,7 +35,7 @@ def test_every_train_command_composes(command: str, workdir: Path) -> None:
             (folder / ".hydra" / "config.yaml").write_text("seed: 1\n")
             if "sweeps" in argument:
                 (folder / "multirun.yaml").write_text("hydra: {overrides: {task: [seed=1]}}")
-    arguments = [a for a in expand_resume(arguments) if not a.startswith(("hydra.", "-m", "--config-name"))]
+    arguments = [a for a in expand_resume(as_typed(arguments)) if not a.startswith(("hydra.", "-m", "--config-name"))]
     # Of a sweep, the first job: `head=linear,mlp` is `head=linear`. The cosine head is for the reader to write.
     first = [re.sub(r"^([^=]+=[^,\[]+),.*", r"\1", argument) for argument in arguments]
     first = [argument for argument in first if argument != "head=cosine" and not argument.startswith("head.scale=")]

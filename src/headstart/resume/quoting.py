@@ -52,7 +52,7 @@ def as_typed(arguments: list[str]) -> list[str]:
         if re.search("[\ud800-\udfff]", argument):  # bytes that are no text
             shown = os.fsencode(argument).decode(errors="backslashreplace")
             raise UserError(f"{shown} is not UTF-8, as a config has to be: {WAY_OUT}")
-    sweeps = any(argument in (*MULTIRUN, "hydra.mode=MULTIRUN") for argument in arguments)
+    sweeps = any(argument in MULTIRUN for argument in arguments)
     return [_as_typed(argument, sweeps) for argument in arguments]
 
 

@@ -26,7 +26,7 @@ def check_wandb(options: Mapping[str, Any], known: Collection[str]) -> None:
         if known and option not in names and not option.startswith("_"):
             raise UserError(f"there is no logger.wandb.{option}; {did_you_mean(option, names)}wandb.init has more")
     if isinstance(tags := options.get("tags"), str):
-        raise UserError(f"logger.wandb.tags={tags}: give a list, [{tags}]")
+        raise UserError(f"+logger.wandb.tags={tags}: give a list, [{tags}]")
     _check_environment(*wandb_mode(options))
 
 
