@@ -2,6 +2,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wandb as library
@@ -45,8 +46,8 @@ def test_no_key_means_offline_and_one_line_says_how_to_sync(caplog: pytest.LogCa
 
 
 def test_options_of_wandbs_own_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    own = {"tags": ["a", "b"], "notes": "übung", "name": "mine", "group": "ours"}
-    run = wandb("logs/runs/1", "logs/sweeps/1", "headstart", **OmegaConf.create(own)).experiment
+    own: Any = {"tags": OmegaConf.create(["a", "b"]), "notes": "übung", "name": "mine", "group": "ours"}
+    run = wandb("logs/runs/1", "logs/sweeps/1", "headstart", **own).experiment
     assert (run.tags, run.notes, run.name, run.group) == (("a", "b"), "übung", "mine", "ours")
     run.finish()
     assert wandb("logs/runs/2", "logs/sweeps/1", "headstart", mode="disabled")._wandb_init["mode"] == "disabled"

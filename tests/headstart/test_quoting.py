@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -64,7 +65,8 @@ def test_commas_still_sweep(typed: str, jobs: list[str] | None, workdir: Path) -
     if jobs is None:
         assert override.value() == typed
     else:
-        values = [one.text if isinstance(one, QuotedString) else one for one in override.value().list]  # pyright: ignore[reportAttributeAccessIssue]
+        value: Any = override.value()
+        values = [one.text if isinstance(one, QuotedString) else one for one in value.list]
         assert values == jobs
 
 

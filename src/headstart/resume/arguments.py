@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -44,9 +44,10 @@ def check_arguments(cfg: DictConfig) -> None:
         for child in node.values():
             if isinstance(child, DictConfig) and TARGET in child:  # it may be called with the others: data.read
                 parameters = {**(takes(child[TARGET]) or {}), **parameters}
+        as_written: Any = OmegaConf.to_container(node)
         for name in (str(name) for name in node if not str(name).startswith("_")):
             if name in parameters:
-                written = REFERENCE.fullmatch(str(OmegaConf.to_container(node)[name]))  # where its value comes from
+                written = REFERENCE.fullmatch(str(as_written[name]))  # where its value comes from
                 _check_value(written[1] if written else f"{key}.{name}", node[name], parameters[name])
             elif not _is_in_conf(key.partition(".")[0], name):
                 hint = did_you_mean(name, parameters) or f"it takes {listed(sorted(parameters))}"
@@ -155,10 +156,11 @@ def _find(module: str, name: str, hops: int = HOPS) -> Definition | None:
     for node in tree.body if hops else ():
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return Definition(module, node)
-        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
-            if name == (alias.asname or alias.name):
-                origin = resolve_name("." * node.level + (node.module or ""), package)
-                return _find(origin, alias.name, hops - 1)
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                if name == (alias.asname or alias.name):
+                    origin = resolve_name("." * node.level + (node.module or ""), package)
+                    return _find(origin, alias.name, hops - 1)
     return None
 
 
