@@ -12,7 +12,8 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import CONF_DIR, UserError
-from headstart.resume.command_line import check, understand
+from headstart.resume.command_line import check
+from headstart.resume.going_on import begin, understand
 from headstart.resume.quoting import MULTIRUN
 
 from . import TRUSTED
@@ -27,8 +28,10 @@ def compose(*overrides: str) -> DictConfig:
     arguments = understand(list(overrides))
     if set(MULTIRUN) & set(arguments):
         raise UserError("a sweep is for the command line, python train.py -m ...: here, call train in a loop")
+    names = [one.partition("=")[2] for one in arguments if one.startswith("--config-name=")]  # of a run that goes on
+    told = [one for one in arguments if not one.startswith("-")]
     with hydra.initialize_config_dir(str(CONF_DIR), job_name="train"):
-        cfg = hydra.compose("train", arguments, return_hydra_config=True)
+        cfg = hydra.compose((names or ["train"])[-1], told, return_hydra_config=True)
     cfg.hydra.run.dir = cfg.run_dir = cfg.hydra.run.dir  # the time it was composed at
     cfg.sweep_dir = cfg.hydra.sweep.dir
     check(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
@@ -45,7 +48,7 @@ def train(cfg: DictConfig) -> float:
     handlers = {signum: signal.getsignal(signum) for signum in SIGNALS}
     context = HydraContext(None, Callbacks(), TRUSTED)  # pyright: ignore[reportArgumentType] (it composes no more)
     try:
-        job = run_job(train_job, cfg, "hydra.run.dir", None, context)
+        job = run_job(lambda cfg: train_job(begin(cfg)), cfg, "hydra.run.dir", None, context)
     finally:
         for signum, handler in handlers.items():
             signal.signal(signum, handler)

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import UserError
-from headstart.resume.command_line import understand
+from headstart.resume.going_on import understand
 from headstart.resume.quoting import as_typed
 
 NAMES = [

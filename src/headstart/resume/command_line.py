@@ -101,7 +101,7 @@ def check_values(cfg: DictConfig) -> None:
         if value is not None and (type(value) is not int or value < least):
             raise UserError(f"{key}={value} must be a whole number from {least} up")
     for key in ("seed", "data.seed", "backbone.seed"):
-        seed = OmegaConf.select(cfg, key)
+        seed = OmegaConf.select(cfg, key, default=0)  # an owner's own class may have none
         if type(seed) is not int or not 0 <= seed < MAX_SEED:
             raise UserError(f"{key}={'null' if seed is None else seed} must be a whole number from 0 to {MAX_SEED - 1}")
 
