@@ -25,7 +25,7 @@ from headstart.tracking.history import History
 
 from .callbacks.epoch_line import EpochLine
 from .data.datamodule import ImageData
-from .model.classifier import Classifier, metrics
+from .model.classifier import Classifier, direction, directions
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +35,16 @@ def check_metrics(cfg: DictConfig) -> None:
     for split in ("train", "val"):
         if OmegaConf.select(cfg, f"trainer.limit_{split}_batches") == 0:
             raise UserError(f"trainer.limit_{split}_batches=0 leaves no {split} images: give a number from 1 up")
-    modes = {f"val/{name}": "max" if metric.higher_is_better else "min" for name, metric in metrics(2).items()}
-    modes["val/loss"] = "min"
-    for keys in (("monitor", "mode"), ("best.metric", "best.mode")):
-        metric, mode = (OmegaConf.select(cfg, key) for key in keys)
-        if metric not in modes:
-            raise UserError(f"{keys[0]}={metric}: choose one of {', '.join(modes)}")
-        if mode != modes[metric]:
-            raise UserError(
-                f"{keys[0]}={metric} {keys[1]}={mode}: its best value is the {modes[metric]}, so add "
-                f"{keys[1]}={modes[metric]}"
-            )
+    known = [f"val/{name}" for name in directions()]
+    for key in ("monitor", "best.metric"):
+        if OmegaConf.select(cfg, key) not in known:
+            raise UserError(f"{key}={OmegaConf.select(cfg, key)}: choose one of {', '.join(known)}")
+    watched = {"mode": cfg.monitor, "model.scheduler.mode": cfg.monitor}
+    watched |= {f"callbacks.{name}.mode": OmegaConf.select(cfg.callbacks, f"{name}.monitor") for name in cfg.callbacks}
+    for key, metric in watched.items():
+        mode, best = OmegaConf.select(cfg, key), direction(metric)
+        if best and mode != best and (mode in ("min", "max") or (key == "mode" and mode not in ("auto", None))):
+            raise UserError(f"{key}={mode}: the best {metric} is the {best}, and needn't be said: leave {key} out")
 
 
 def images(cfg: DictConfig) -> ImageData:
@@ -110,12 +109,24 @@ def loggers(cfg: DictConfig) -> list[Logger]:
     return list(instantiate(cfg.logger).values())
 
 
+def callbacks(cfg: DictConfig) -> list[Callback]:
+    """The chosen callbacks; those that watch a metric take its own best, be it the largest or the smallest value."""
+    made = []
+    for node in cfg.callbacks.values():
+        callback = instantiate(node)
+        best = direction(getattr(callback, "monitor", None))
+        if best and getattr(callback, "mode", best) != best:  # Lightning takes the smallest where nothing is said
+            callback = instantiate(node, mode=best)
+        made.append(callback)
+    return [callback for callback in made if callback is not None]
+
+
 def trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Callback] = ()) -> Trainer:
     """The run's Trainer: `guards`, the chosen callbacks and loggers, in the precision that suits the hardware."""
-    chosen = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
-    callbacks = [*guards, *chosen, StepSeed(cfg.seed), History(cfg.run_dir), EpochLine()]
+    chosen = callbacks(cfg)
+    all_callbacks = [*guards, *chosen, StepSeed(cfg.seed), History(cfg.run_dir), EpochLine()]
     checkpoints = any(isinstance(callback, Checkpoint) for callback in chosen)
-    made = trainer_with(cfg, callbacks, logger=run_loggers or False, enable_checkpointing=checkpoints)
+    made = trainer_with(cfg, all_callbacks, logger=run_loggers or False, enable_checkpointing=checkpoints)
     log.info(f"trainer: {type(made.accelerator).__name__}, {made.num_devices} device(s), {made.precision}")
     return made
 

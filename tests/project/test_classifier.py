@@ -1,14 +1,19 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from runs import composed
 from torch import Tensor
+from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassF1Score as F1Score
 
 from headstart.backbone import Backbone
 from headstart.machine import quiet
+from project import build
 from project.backbones.bundled import efficientnet_lite
 from project.backbones.torchvision import from_torchvision
 from project.data.folder import folder
@@ -117,12 +122,28 @@ def test_values_that_no_optimizer_can_use_are_named(backbone: Backbone, key: str
         model.configure_optimizers()
 
 
-def test_a_scheduler_that_reacts_follows_the_monitor(backbone: Backbone) -> None:
-    scheduler = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, mode="min")
-    model = Classifier(backbone, heads.linear, CLASSES, scheduler=scheduler, monitor="val/loss")
-    configured = model.configure_optimizers()
-    assert isinstance(configured, dict)
-    assert configured["lr_scheduler"]["monitor"] == "val/loss"  # pyright: ignore[reportGeneralTypeIssues, reportTypedDictNotRequiredAccess, reportIndexIssue, reportArgumentType, reportCallIssue]
+@pytest.mark.parametrize(
+    ("monitor", "larger_is_better"),
+    [("val/loss", False), ("val/accuracy", MulticlassAccuracy.higher_is_better), ("val/f1", F1Score.higher_is_better)],
+)
+def test_a_scheduler_that_reacts_follows_the_monitor_and_what_is_best_of_it(
+    backbone: Backbone, monitor: str, larger_is_better: bool
+) -> None:
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    configured: Any = Classifier(backbone, heads.linear, CLASSES, scheduler=plateau, monitor=monitor)
+    configured = configured.configure_optimizers()
+    assert configured["lr_scheduler"]["monitor"] == monitor
+    assert configured["lr_scheduler"]["scheduler"].mode == ("max" if larger_is_better else "min")
+    cyclic = partial(torch.optim.lr_scheduler.CyclicLR, base_lr=0.1, max_lr=1, cycle_momentum=False)
+    configured = Classifier(backbone, heads.linear, CLASSES, scheduler=cyclic, monitor=monitor).configure_optimizers()
+    assert configured["lr_scheduler"]["scheduler"].mode == "triangular"
+
+
+@pytest.mark.parametrize("target", ["EarlyStopping", "ModelCheckpoint"])
+def test_ones_own_callback_takes_the_best_of_its_metric(target: str) -> None:
+    own = f"{{_target_: lightning.pytorch.callbacks.{target}, monitor: val/accuracy}}"
+    (callback,) = build.callbacks(composed("callbacks=none", f"+callbacks.own={own}"))
+    assert callback.mode == "max"  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_a_misspelt_norm_is_named(backbone: Backbone) -> None:

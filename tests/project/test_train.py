@@ -4,16 +4,18 @@ import runpy
 import shutil
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from runs import ROOT, Train, results
+from runs import ROOT, Train, go_on, results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
+from headstart.resume.checkpoints import newest_checkpoint
 from project.model.classifier import Classifier
 
 FULL, LAST, BLOCK = 1, 4, 32 * 1024
@@ -94,6 +96,42 @@ def test_the_best_checkpoint_is_what_was_measured(train: Train) -> None:
     )
 
 
+KEPT = ["solver=adamw", "head.norm=batch", "model.lr=0.3", "trainer.max_epochs=6", "patience=9", "logger=none"]
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val/loss", min), ("val/accuracy", max)])
+def test_the_best_is_the_best_however_many_are_kept_beside_it(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], monitor: str, best: Callable
+) -> None:
+    names = 'callbacks.model_checkpoint.filename="{epoch}-{val/loss:.2f}"'
+    (run_dir,) = train(*KEPT, f"monitor={monitor}", "+callbacks.model_checkpoint.save_top_k=3", names)
+    with (run_dir / "metrics.csv").open() as file:
+        scores = [float(row[monitor]) for row in csv.DictReader(file)]
+    assert scores[-1] != best(scores), "best and last must differ for this test to mean anything"
+    folder = run_dir / "checkpoints"
+    epochs = {path.name: torch.load(path, weights_only=True)["epoch"] for path in folder.rglob("*.ckpt")}
+    assert scores[epochs.pop("best.ckpt")] == best(scores)
+    del epochs["last.ckpt"]
+    kept = sorted(scores[epoch] for epoch in epochs.values())
+    assert kept == sorted(sorted(scores, reverse=best is max)[:3])
+    assert all(name.startswith(f"epoch={epoch}-val_loss=") for name, epoch in epochs.items())
+    assert newest_checkpoint(folder) == folder / "last.ckpt"
+    evaluate(monkeypatch, str(run_dir))
+    table = capsys.readouterr().out.splitlines()[-1 - len(results(run_dir)["metrics"]) // 2 :]
+    assert any(f"{results(run_dir)['metrics']['test/loss']:.4f}" in line for line in table)
+
+
+def test_a_run_whose_folder_was_moved_remembers_its_best(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(*KEPT, "trainer.max_epochs=3", "model.lr=0.01", "hydra.run.dir=before")
+    best = Path("before/checkpoints/best.ckpt").read_bytes()
+    Path("before").rename("after")
+    go_on(monkeypatch, "resume=after", "trainer.max_epochs=4", "model.lr=1e6", "model.scheduler=null")
+    with Path("after/metrics.csv").open() as file:
+        losses = [float(row["val/loss"]) for row in csv.DictReader(file)]
+    assert losses[3] > min(losses[:3])
+    assert Path("after/checkpoints/best.ckpt").read_bytes() == best
+
+
 @pytest.mark.parametrize("loggers", ["tensorboard", "csv", "wandb", "[csv,tensorboard,wandb]", "none"])
 def test_every_logger_holds_the_final_score_and_all_hyperparameters(train: Train, loggers: str) -> None:
     (run_dir,) = train(f"logger={loggers}", "monitor=val/f1")
@@ -164,10 +202,9 @@ def test_resume_goes_on_in_the_same_folder(train: Train) -> None:
     assert len(ids) == 1
 
 
-def test_monitor_and_mode_are_written_once(train: Train) -> None:
+def test_monitor_is_written_once(train: Train) -> None:
     (run_dir,) = train(
         "monitor=val/loss",
-        "mode=min",
         "trainer.max_epochs=4",
         "head.norm=batch",
         "model.lr=0.3",

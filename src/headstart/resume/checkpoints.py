@@ -53,11 +53,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def newest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint in `folder` to go on from: the newest that can be read; what is skipped is said.
 
-    `best.ckpt` is from the middle of an epoch's end, where nothing goes on exactly: it is taken only if the others
-    are damaged, and not for the want of any, when a run has been going for seconds.
+    `best.ckpt`, and all that is kept for its score, is from the middle of an epoch's end, where nothing goes on exactly:
+    it is taken only if the others are damaged, and not for the want of any, when a run has been going for seconds.
     """
-    found = sorted(folder.glob("*.ckpt"), key=lambda path: (path.name != "best.ckpt", path.stat().st_mtime_ns))
-    for path in reversed(found if len(found) > 1 else []):
+    exact = {path for name in ("last", "next") for path in folder.glob(f"{name}*.ckpt")}
+    found = sorted(folder.glob("*.ckpt"), key=lambda path: (path in exact, path.stat().st_mtime_ns))
+    for path in reversed(found if exact else []):
         try:
             read_checkpoint(path)
         except UserError as error:

@@ -1,6 +1,7 @@
 """The LightningModule: a frozen backbone, a trainable head, and what is measured."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,6 +34,19 @@ def metrics(num_classes: int) -> MetricCollection:
             "f1": MulticlassF1Score(num_classes, average="macro"),
         }
     )
+
+
+@cache
+def directions() -> dict[str, str]:
+    """Whether the best value is the `max` or the `min`, for the loss and each of `metrics`, by name."""
+    known = {True: "max", False: "min"}
+    own = {str(name): known.get(metric.higher_is_better) for name, metric in metrics(2).items()}
+    return {"loss": "min"} | {name: best for name, best in own.items() if best}
+
+
+def direction(metric: str | None) -> str | None:
+    """That of `val/loss`, `train/accuracy` and so on; None for what isn't measured here."""
+    return directions().get((metric or "").rpartition("/")[2])
 
 
 class Classifier(LightningModule):
@@ -152,7 +166,7 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Give what is trained to the optimizer, and nothing else; raises UserError for values that it can't use."""
         groups = self.freezing.parameter_groups(self.head, self.lr, self.weight_decay)
-        return optimize(self, groups)
+        return optimize(self, groups, direction(self.monitor))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen."""

@@ -11,12 +11,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from headstart.errors import UserError
 
 
-def optimize(model: Any, groups: list[dict[str, Any]]) -> OptimizerLRScheduler:
+def optimize(model: Any, groups: list[dict[str, Any]], direction: str | None = None) -> OptimizerLRScheduler:
     """Give the parameter groups to the model's optimizer, and that to its scheduler: see `conf/solver/adamw.yaml`.
 
     A scheduler that takes `total_steps` (torch's OneCycleLR, our warmup_cosine) is stepped after every step, any other
-    after every epoch, where one that reacts to a metric looks at `monitor`. Raises UserError for values that the
-    optimizer can't use.
+    after every epoch, where one that reacts to a metric (torch's ReduceLROnPlateau) looks at `monitor`, of which the
+    `direction`, `min` or `max`, is the best. Raises UserError for values that the optimizer can't use.
     """
     lr, weight_decay = model.lr, model.weight_decay
     try:
@@ -26,8 +26,11 @@ def optimize(model: Any, groups: list[dict[str, Any]]) -> OptimizerLRScheduler:
         raise UserError(message) from error
     if model.scheduler is None:
         return made
-    if "total_steps" not in inspect.signature(model.scheduler).parameters:
-        return {"optimizer": made, "lr_scheduler": {"scheduler": model.scheduler(made), "monitor": model.monitor}}
+    parameters = inspect.signature(model.scheduler).parameters
+    if "total_steps" not in parameters:
+        reacts = "mode" in parameters and parameters["mode"].default in ("min", "max")  # CyclicLR's mode is another
+        schedule = model.scheduler(made, **({"mode": direction} if reacts and direction else {}))
+        return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "monitor": model.monitor}}
     steps = model.trainer.estimated_stepping_batches
     if steps == math.inf:  # a search without an end
         return made
