@@ -1,6 +1,7 @@
 """The road: what happens in a run, from the config to the score."""
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,6 +16,7 @@ from headstart.fit import fit
 from headstart.machine import prepare_process
 from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint
 from headstart.resume.command_line import KEY as RESUME
+from headstart.resume.own_folder import held
 from headstart.resume.same_data import NoteData, refuse_other_data
 from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest
 from headstart.resume.steps import FiniteLoss
@@ -40,12 +42,13 @@ def train(cfg: DictConfig) -> float:
     build.check_metrics(cfg)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     command = command_of(Path(cfg.run_dir), HydraConfig.get())
-    earlier = finished_score(cfg.run_dir, command) if in_sweep and cfg.resume else None
+    earlier = finished_score(cfg.run_dir, command) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
         return earlier
     try:
-        return run(cfg, request, command, in_sweep)
+        with held(Path(cfg.run_dir)) if in_sweep else nullcontext():  # a run alone holds it by now
+            return run(cfg, request, command, in_sweep)
     except BaseException:  # a signal in the middle of something can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
             raise

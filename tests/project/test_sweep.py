@@ -1,19 +1,30 @@
 """What a sweep comes to: its jobs, and the means over its folds."""
 
 import json
+import math
+import multiprocessing
+import os
+import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
+import torch
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
-from runs import ROOT, composed, results
+from runs import ROOT, Train, composed, results
 
 from project import TRUSTED
 from project.reporting.sweep import fold_table, job_table, over_folds
+
+LAUNCH = BasicLauncher.launch
 
 
 @pytest.mark.usefixtures("workdir")
@@ -81,3 +92,59 @@ def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert printed.count("logger=[csv,wandb]") == 3
     assert printed.count("[b]") == 3
+
+
+def in_processes_of_their_own(
+    self: BasicLauncher, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+) -> list[JobReturn]:
+    """As hydra/launcher=joblib and submitit do it: all that comes back from a job is what it returned."""
+    for number, overrides in enumerate(job_overrides, start=initial_job_idx):
+        process = multiprocessing.get_context("fork").Process(target=LAUNCH, args=(self, [overrides], number))
+        process.start()
+        process.join()
+    return [JobReturn(status=JobStatus.COMPLETED, _return_value=math.nan) for _ in job_overrides]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_became_of_jobs_in_other_processes_is_read_from_their_folders(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], killed: bool
+) -> None:
+    monkeypatch.setattr(BasicLauncher, "launch", in_processes_of_their_own)
+    if killed:
+        monkeypatch.setattr("project.main.fit", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    failed = 3 if killed else 1
+    with pytest.raises(SystemExit, match=f"^error: {failed} of 3 jobs failed"):
+        train("-m", "model.lr=0.1,-1,0.2", "logger=none", "trainer.max_epochs=1")
+    (path,) = Path.cwd().glob("logs/sweeps/*/sweep.json")
+    jobs = json.loads(path.read_text())
+    assert [f"model.lr={lr}" in job["overrides"] for lr, job in zip(("0.1", "-1", "0.2"), jobs, strict=True)] == [
+        True
+    ] * 3
+    assert sum(job["error"] is not None for job in jobs) == failed
+    assert ("model.lr=-1" in jobs[1]["error"]) is not killed
+    for job in jobs:
+        assert job["error"] or job["score"] == results(Path(job["run_dir"]))["score"]
+    assert f"3 jobs, {failed} failed" in capfd.readouterr().out
+
+
+def test_a_sweeper_that_gives_up_after_failed_jobs_ends_with_their_table(
+    train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def launch(*arguments: Any, **options: Any) -> list[JobReturn]:
+        returned.extend(LAUNCH(*arguments, **options))
+        raise ValueError("No trials are completed yet.")  # as Optuna says it
+
+    returned: list[JobReturn] = []
+    monkeypatch.setattr(BasicLauncher, "launch", launch)
+    with pytest.raises(SystemExit, match=r"^error: 2 of 2 jobs failed"):
+        train("-m", "model.lr=-1,-2", "logger=none")
+    assert "2 jobs, 2 failed" in capsys.readouterr().out
+    assert all(math.isnan(one.return_value) for one in returned)  # which Optuna refuses: the trial has failed
+
+
+def test_seeds_that_change_nothing_are_named(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = train("-m", "head=linear,mlp", "seed=1,2", "logger=none", "trainer.max_epochs=1")
+    heads = [torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"] for run in runs]
+    same = [all(torch.equal(one[name], other[name]) for name in one) for one, other in (heads[:2], heads[2:])]
+    assert same == [True, False]
+    assert capsys.readouterr().out.count("jobs 0, 1 are the same to the last bit with another seed") == 1

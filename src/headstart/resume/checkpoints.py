@@ -53,7 +53,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def newest_checkpoint(folder: Path) -> Path | None:
     """The checkpoint in `folder` to go on from: the newest that can be read; what is skipped is said.
 
-    `best.ckpt`, and all that is kept for its score, is from the middle of an epoch's end, where nothing goes on exactly:
+    `best.ckpt`, as all that is kept for its score, is of the middle of an epoch's end, where nothing goes on exactly:
     it is taken only if the others are damaged, and not for the want of any, when a run has been going for seconds.
     """
     exact = {path for name in ("last", "next") for path in folder.glob(f"{name}*.ckpt")}

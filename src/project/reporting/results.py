@@ -106,7 +106,10 @@ def finished_score(run_dir: str | Path, command: str) -> float | None:
     if content.get("status") != "finished":
         return None
     if content["command"] != command:
-        raise UserError(f"{run_dir} is of another job ({content['command']}): resume a sweep with the overrides it had")
+        raise UserError(
+            f"{run_dir} is of another job ({content['command']}): hydra.sweep.subdir has to tell all jobs apart, and a "
+            "sweep is resumed with the overrides it had"
+        )
     return content["score"]
 
 

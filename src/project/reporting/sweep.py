@@ -6,6 +6,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from headstart.errors import UserError, explain
+from headstart.files import write_atomically
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 FOLD = "data.fold"
+JOB = "job.json"
 
 log = logging.getLogger(__name__)
 
@@ -31,40 +34,67 @@ log = logging.getLogger(__name__)
 class SweepTable(Callback):
     """Notes every job's score as it ends. A job that fails is reported and scores NaN, and the others go on.
 
-    Hydra by itself would stop the sweep's evaluation at the first job that failed, with no word on the others.
+    Hydra by itself would stop the sweep's evaluation at the first job that failed, with no word on the others. A NaN is
+    a failed trial for Optuna, too. Jobs may run in other processes and on other machines, as hydra/launcher=joblib and
+    submitit let them: so what became of a job stands in its folder, as `job.json`, from its start on.
     """
 
-    def __init__(self) -> None:
-        self.jobs: list[dict[str, Any]] = []
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Forget the jobs of a sweep that is gone on with: all come again."""
+        for path in Path(config.hydra.sweep.dir).rglob(JOB):
+            path.unlink()
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Note a job that will not tell its end if its process is killed."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            overrides = list(config.hydra.overrides.task)
+            _note(config, {"overrides": overrides, "score": None, "error": "no end: it runs, or was killed"})
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Note a job's score, or why it failed; `sweep.json` always holds the jobs that have ended so far."""
+        """Note a job's score, or why it failed; `sweep.json` always holds the jobs that have begun so far."""
         found = job_return._return_value
         if config.hydra.mode != RunMode.MULTIRUN or isinstance(found, SystemExit | KeyboardInterrupt):
             return  # a signal ends the whole sweep
-        run_dir = str(config.hydra.runtime.output_dir)
-        job = {"overrides": list(job_return.overrides or []), "run_dir": run_dir, "score": found, "error": None}
+        job = {"overrides": list(job_return.overrides or []), "score": found, "error": None}
         if job_return.status == JobStatus.FAILED:
             job |= {"score": None, "error": explain(found) or repr(found)}
             log.error(f"job failed: {job['error']}", exc_info=None if explain(found) else found)
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
-        self.jobs.append(job)
-        path = Path(config.hydra.sweep.dir) / "sweep.json"
-        path.write_text(json.dumps(self.jobs, indent=2) + "\n")
+        _note(config, job)
+        write_jobs(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table, and that of `folds.json` if there are folds; the process ends with 1 when a job failed."""
-        if sys.exception():  # a signal, or a config that can't be
+        sweep_dir, error = Path(config.hydra.sweep.dir), sys.exception()
+        jobs = write_jobs(sweep_dir) if error is None or isinstance(error, Exception) else []
+        failed = sum(job["error"] is not None for job in jobs)
+        if error and not failed:  # a signal, a config that can't be, or a launcher's own
             return
-        sweep_dir = Path(config.hydra.sweep.dir)
-        failed = sum(job["error"] is not None for job in self.jobs)
-        tables = [job_table(self.jobs)]
-        if means := over_folds(self.jobs):
+        tables: list[Table | str] = [job_table(jobs)]
+        if means := over_folds(jobs):
             (sweep_dir / "folds.json").write_text(json.dumps(means, indent=2) + "\n")
             tables.append(fold_table(means))
-        Console().print(*tables, escape(f"{sweep_dir}: {len(self.jobs)} jobs, {failed} failed"), soft_wrap=True)
+        if equal := equal_whatever_the_seed(jobs):
+            same = "are the same to the last bit with another seed: nothing in them is drawn by it"
+            tables.append(escape(f"jobs {', '.join(equal)} {same} (solver=lbfgs has one solution)"))
+        Console().print(*tables, escape(f"{sweep_dir}: {len(jobs)} jobs, {failed} failed"), sep="\n", soft_wrap=True)
         if failed:
-            sys.exit(f"error: {failed} of {len(self.jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
+            sys.exit(f"error: {failed} of {len(jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
+
+
+def _note(config: DictConfig, job: dict[str, Any]) -> None:
+    run_dir = Path(config.hydra.runtime.output_dir)
+    content = {"job": config.hydra.job.num, "run_dir": str(run_dir)} | job
+    write_atomically(run_dir / JOB, json.dumps(content, indent=2) + "\n")
+
+
+def write_jobs(sweep_dir: str | Path) -> list[dict[str, Any]]:
+    """What became of a sweep's jobs, in their order, as their folders say it; also written to `sweep.json`."""
+    jobs = [json.loads(path.read_text()) for path in Path(sweep_dir).rglob(JOB)]
+    jobs.sort(key=lambda job: job["job"])
+    if jobs:
+        write_atomically(Path(sweep_dir) / "sweep.json", json.dumps(jobs, indent=2) + "\n")
+    return jobs
 
 
 def refuse_several_processes(trainer: "Trainer") -> None:
@@ -82,18 +112,39 @@ def over_folds(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
     `std` is the sample standard deviation (divided by folds - 1); null for a single score, as `mean` is for none.
     """
-    together: defaultdict[tuple[str, ...], list[float | None]] = defaultdict(list)
-    for job in jobs:
-        others = tuple(override for override in job["overrides"] if override.split("=")[0].lstrip("+") != FOLD)
-        if len(others) < len(job["overrides"]):
-            together[others].append(job["score"])
     rows = []
-    for others, scores in together.items():
+    for others, group in _alike_but_for(FOLD, jobs):
+        scores = [job["score"] for job in group]
         known = [score for score in scores if score is not None]
         means = {"mean": mean(known) if known else None, "std": stdev(known) if len(known) > 1 else None}
-        if len(scores) > 1:
-            rows.append({"overrides": list(others), "scores": scores, **means})
+        rows.append({"overrides": list(others), "scores": scores, **means})
     return rows
+
+
+def equal_whatever_the_seed(jobs: Sequence[dict[str, Any]]) -> list[str]:
+    """The jobs that differ in their seed, and in none of their metrics: a mean over them says nothing of its spread.
+
+    solver=lbfgs has one solution for a head, so that only a seed that draws splits, views or folds can matter.
+    """
+    equal: set[str] = set()
+    for _, group in _alike_but_for("seed", jobs):
+        by_metrics: defaultdict[str, list[str]] = defaultdict(list)
+        for job in group:
+            with suppress(OSError, KeyError, ValueError):  # of a job that failed
+                metrics = json.loads((Path(job["run_dir"]) / "results.json").read_text())["metrics"]
+                by_metrics[json.dumps(metrics, sort_keys=True)].append(Path(job["run_dir"]).name)
+        equal |= {name for names in by_metrics.values() if len(names) > 1 for name in names}
+    return [name for name in (Path(job["run_dir"]).name for job in jobs) if name in equal]
+
+
+def _alike_but_for(key: str, jobs: Sequence[dict[str, Any]]) -> list[tuple[tuple[str, ...], list[dict[str, Any]]]]:
+    """The groups of two jobs or more that differ in this key alone, and the overrides that each has in common."""
+    together: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for job in jobs:
+        others = tuple(override for override in job["overrides"] if override.split("=")[0].lstrip("+") != key)
+        if len(others) < len(job["overrides"]):
+            together[others].append(job)
+    return [(others, group) for others, group in together.items() if len(group) > 1]
 
 
 def job_table(jobs: Sequence[dict[str, Any]]) -> Table:

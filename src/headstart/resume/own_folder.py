@@ -1,0 +1,110 @@
+"""A folder for every run and every sweep of its own, and nobody else in it as long as they last."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, read_write
+
+from ..errors import UserError
+from ..files import short
+
+RUN, SWEEP = (
+    ".hydra",
+    ".sweep",
+)  # a folder inside is the owner's mark; only one process can make it, on shared disks, too
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # where Lightning looks for a process's number
+
+log = logging.getLogger(__name__)
+
+_held = ExitStack()  # this process's lock; not in the callback, which is sent to other processes
+
+
+class OwnFolder(Callback):
+    """Gives a run, or a sweep, another folder than the one that somebody has by now, in the same second maybe.
+
+    The name gets a number. Where `resume=` goes on, the folder is the old one, unless its run has not ended yet.
+    """
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before Hydra writes anything."""
+        if next((int(os.environ[name]) for name in RANKS if name in os.environ), 0):  # one of several of the same run
+            with read_write(config.hydra):
+                config.hydra.output_subdir = None
+            return
+        own = _take(config.hydra.run.dir, RUN, config.resume)
+        with read_write(config.hydra):
+            config.hydra.run.dir = own
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before Hydra writes anything; its jobs compose their own configs, from overrides."""
+        own = _take(config.hydra.sweep.dir, SWEEP, config.resume)
+        if own != config.hydra.sweep.dir:
+            with read_write(config.hydra):
+                config.hydra.sweep.dir = own
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={QuotedString(own, Quote.single).with_quotes()}")
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Let others go on with it."""
+        _held.close()
+
+    on_multirun_end = on_run_end
+
+
+def _take(folder: str, mark: str, resume: str | None) -> str:
+    try:
+        own = Path(folder) if resume else claim(Path(folder), mark)
+        _held.enter_context(held(own, mark))
+    except (OSError, UserError) as error:  # which Hydra would make a warning of
+        sys.exit(f"error: {error}")
+    if own != Path(folder):
+        log.info(f"{short(folder)} is another one's: this goes to {short(own)}")
+        return str(own)
+    return folder
+
+
+def claim(folder: Path, mark: str = RUN) -> Path:
+    """Make `folder`, or the first of `folder_2`, `folder_3` and so on that nobody has; raises OSError if none can be.
+
+    Raises UserError for a folder that the user is in, as one beside it would be a surprise.
+    """
+    for number in count(1):
+        own = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
+        try:
+            (own / mark).mkdir(parents=True)
+        except FileExistsError:
+            if Path.cwd().is_relative_to(folder.resolve()):
+                raise UserError(
+                    f"there is a run in {folder} already: choose another folder, or resume={folder}"
+                ) from None
+        else:
+            return own
+    raise AssertionError
+
+
+@contextmanager
+def held(folder: Path, mark: str = RUN) -> Iterator[None]:
+    """Keep everybody else out of a run's folder; raises UserError when another process is in.
+
+    The lock goes with the process, however it ends. On a disk that knows no locks there is none.
+    """
+    lock = FileLock(folder / mark / "lock")
+    try:
+        (folder / mark).mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{short(folder)} is still running: wait for its end, or stop it, and resume it then") from None
+    except (OSError, NotImplementedError):
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
