@@ -23,6 +23,7 @@ TRUSTED = (
     "headstart.resume.best_checkpoint.*",
     "headstart.resume.last_checkpoint.*",
     "headstart.resume.own_folder.OwnFolder",
+    "headstart.tracking.csv_rows.CsvFile",
     "headstart.tracking.loggers.*",
     "lightning.Trainer",
     "lightning.pytorch.Trainer",

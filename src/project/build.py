@@ -106,7 +106,7 @@ def cached_features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> Fea
 
 def loggers(cfg: DictConfig) -> list[Logger]:
     """The chosen loggers."""
-    return list(instantiate(cfg.logger).values())
+    return list(instantiate(cfg.logger, _convert_="all").values())
 
 
 def callbacks(cfg: DictConfig) -> list[Callback]:

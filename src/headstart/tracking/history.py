@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ..files import write_atomically
+from .csv_rows import CsvFile
 from .loggers import EventFiles
 
 
@@ -14,8 +15,8 @@ class History(Callback):
     """Adds the epoch's metrics to `run_dir/metrics.csv` as soon as they are known.
 
     Rows are appended and the file closed again, so that a killed run keeps every epoch it finished. A resumed run goes
-    on below its old rows; those of epochs that it repeats are dropped first, in TensorBoard's curves, too. A
-    metric that comes later, or not in every epoch, has empty fields in the others.
+    on below its old rows; those of epochs that it repeats are dropped first, in what TensorBoard and the CSV logger
+    have, too. A metric that comes later, or not in every epoch, has empty fields in the others.
     """
 
     def __init__(self, run_dir: str | Path) -> None:
@@ -29,8 +30,8 @@ class History(Callback):
             rows = [row for row in read_history(self.path) if row["epoch"] < trainer.current_epoch]
             self._columns, self._last_epoch = [], int(rows[-1]["epoch"]) if rows else -1
             self.path.unlink(missing_ok=True) if not rows else self._write(rows)
-            for logger in trainer.loggers if trainer.global_step else []:
-                if isinstance(logger, EventFiles):
+            for logger in trainer.loggers:
+                if isinstance(logger, CsvFile) or (isinstance(logger, EventFiles) and trainer.global_step):
                     logger.start_again_at(trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

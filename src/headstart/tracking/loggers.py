@@ -1,12 +1,12 @@
 """The few things that loggers need of us: where to write, W&B offline where its server isn't, and a proper end."""
 
+import inspect
 import logging
 import os
-import re
 import secrets
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -16,13 +16,17 @@ from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from ..errors import UserError
-from .wandb_options import wandb_mode
+from ..errors import UserError, did_you_mean, listed
+from .wandb_options import MODES
 
 FIRST_ANSWER = 1.0  # seconds until W&B's server must have taken a connection; offline without
 OPENING, CLOSING = 5.0, 5.0  # seconds that opening and closing a run on the server may take
 # W&B's error reports, and its question who is logged in, wait for a silent server in their own time: 10 s each or more.
 UNHURRIED = {"WANDB_ERROR_REPORTING": "false", "WANDB__DISABLE_VIEWER": "true"}
+# Where a variable's name isn't that of the option.
+VARIABLES = {"group": "WANDB_RUN_GROUP", "id": "WANDB_RUN_ID"}
+# No options: `settings` could send the key to the server of a stranger's run; W&B's variables say the same.
+OURS = {"self", "kwargs", "save_dir", "log_dir", "settings"}
 
 log = logging.getLogger(__name__)
 
@@ -40,50 +44,86 @@ class EventFiles(TensorBoardLogger):
         self.experiment.flush()
 
 
-def tensorboard(run_dir: str) -> TensorBoardLogger:
-    """Event files in `run_dir/tensorboard`; `tensorboard --logdir logs` shows all runs and sweeps."""
-    return EventFiles(run_dir, name="tensorboard", version="", default_hp_metric=False)
+def tensorboard(run_dir: str, **options: Any) -> TensorBoardLogger:
+    """Event files in `run_dir/tensorboard`; `tensorboard --logdir logs` shows all runs and sweeps.
+
+    The `options` are those of Lightning's TensorBoardLogger and of its SummaryWriter; raises UserError for any other.
+    """
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    ours = {"name": "tensorboard", "version": "", "default_hp_metric": False}
+    return EventFiles(run_dir, **ours | _known(options, "tensorboard", TensorBoardLogger, SummaryWriter))
 
 
 def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None, **options: Any) -> WandbLogger:
     """One W&B run for `run_dir`, grouped by sweep; offline when there is no API key or no network.
 
-    A run that is resumed in its folder goes on under its old id. `options` are those of `wandb.init`: tags, notes, ...
-
-    Raises UserError for a server or a key that W&B refuses at once.
+    A run that is resumed in its folder goes on under its old id. The `options` are those of Lightning's WandbLogger and
+    of `wandb.init`, and come first, W&B's own variables (WANDB_NAME, ...) second; raises UserError for any other.
     """
     for name, value in UNHURRIED.items():
         os.environ.setdefault(name, value)
     import wandb as library  # a second, only for those who use it
 
-    reason = _why_offline(library, wandb_mode(options)[1])
+    chosen = _known(options, "wandb", WandbLogger, library.init)
+    mode = "offline" if chosen.pop("offline", False) else chosen.pop("mode", None)
+    reason = _why_offline(library, mode or os.environ.get("WANDB_MODE") or "online")
+    save_dir = chosen.pop("dir", None) or os.environ.get("WANDB_DIR", run_dir)
     if reason:
-        _log_offline(reason, run_dir)
-    Path(run_dir).mkdir(parents=True, exist_ok=True)
+        _log_offline(reason, save_dir)
+    Path(save_dir).mkdir(parents=True, exist_ok=True)
     in_sweep = Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
-    run_id = _earlier_id(Path(run_dir))
-    ours: dict[str, Any] = {
+    goes_on, run_id = _run_id(Path(run_dir))
+    ours = {
         "name": "_".join(Path(run_dir).parts[-2:]) if in_sweep else Path(run_dir).name,
         "group": Path(sweep_dir).name if in_sweep else None,
-        "id": run_id or secrets.token_hex(4),  # chosen here, so that a second try has the same
-        "resume": "allow" if run_id else None,
-        "settings": library.Settings(
-            silent=reason is not None, init_timeout=OPENING, finish_timeout=CLOSING, finish_timeout_raises=True
-        ),
+        "id": run_id,
+        "resume": "allow" if goes_on else None,
     }
-    # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
-    mode: dict[str, Any] = {"mode": "offline" if reason else options.get("mode")}
-    return WandbLogger(save_dir=run_dir, project=project, entity=entity, **(ours | options | mode))
+    limits = {"init_timeout": OPENING, "finish_timeout": CLOSING, "finish_timeout_raises": True}
+    limits |= {"silent": True} if reason else {}
+    return WandbLogger(
+        save_dir=save_dir,
+        project=project,
+        entity=entity,
+        # Not Lightning's `offline=True`: that sets WANDB_MODE for all later jobs, and W&B has read it by now.
+        mode="offline" if reason else mode,
+        settings=library.Settings(**_unless_said(limits)),
+        **_unless_said(ours) | chosen,
+    )
 
 
-def _log_offline(reason: str, run_dir: str) -> None:
-    runs = f"{os.path.relpath(run_dir)}/wandb/offline-run-*"
+def _known(options: dict[str, Any], logger: str, *takers: Callable[..., Any]) -> dict[str, Any]:
+    """The options that have a value; raises UserError for one that none of `takers` knows."""
+    known = {name for taker in takers for name in inspect.signature(taker).parameters} - OURS
+    for name in set(options) - known:
+        raise UserError(
+            f"there is no logger.{logger}.{name}; {did_you_mean(name, known)}there are {listed(sorted(known), 99)}"
+        )
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _unless_said(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Those that no variable of W&B's says otherwise: a value that is handed over would go before it."""
+    return {
+        name: value
+        for name, value in defaults.items()
+        if VARIABLES.get(name, f"WANDB_{name.upper()}") not in os.environ
+    }
+
+
+def _log_offline(reason: str, save_dir: str) -> None:
+    runs = f"{os.path.relpath(save_dir)}/wandb/offline-run-*"
     log.info(f"W&B: {reason}, so this run is kept offline; upload it with: wandb sync {runs}")
 
 
 def _why_offline(library: Any, mode: str) -> str | None:
-    if mode not in ("online", "run"):
-        return f"its mode is {mode}" if mode in ("offline", "dryrun") else None
+    if mode not in MODES:
+        raise UserError(f"logger.wandb.mode or WANDB_MODE is {mode}: choose one of {', '.join(MODES)}")
+    if mode in ("offline", "dryrun"):
+        return f"mode={mode}"
+    if mode == "disabled":
+        return None
     try:
         if not library.login(prompt=False, verify=False):
             return "no API key"
@@ -109,11 +149,13 @@ def _takes_connections(host: str, port: int) -> bool:
     return bool(taken)
 
 
-def _earlier_id(run_dir: Path) -> str | None:
-    """The W&B id under which this folder's run was logged before; W&B's own folder names end in it."""
-    names = sorted(path.name for path in run_dir.glob("wandb/*run-*"))
-    match = re.fullmatch(r"(?:offline-)?run-\d+_\d+-(\w+)", names[-1]) if names else None
-    return match[1] if match else None
+def _run_id(run_dir: Path) -> tuple[bool, str]:
+    """Whether this folder's run was logged before, and its W&B id, which a second try and a run that goes on keep."""
+    path, new = run_dir / "wandb-id", False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), path.open("x") as file:
+        new = bool(file.write(secrets.token_hex(4)))
+    return not new, path.read_text()
 
 
 def log_hyperparameters(loggers: Iterable[Logger], hyperparameters: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from ..errors import UserError, did_you_mean
 MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")  # dryrun and run are old names of the first two
 KEY_LENGTH = 40  # at least
 OURS = ("run_dir", "sweep_dir", "project", "entity")
-LIGHTNINGS = ("log_model", "prefix", "checkpoint_name", "experiment", "version")
+LIGHTNINGS = ("log_model", "prefix", "checkpoint_name", "experiment", "version", "offline")
 
 
 def wandb_mode(options: Mapping[str, Any]) -> tuple[str, str]:

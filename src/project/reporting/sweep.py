@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 FOLD = "data.fold"
-JOB = "job.json"
+JOB = ".hydra/job-*.json"
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class SweepTable(Callback):
 
     Hydra by itself would stop the sweep's evaluation at the first job that failed, with no word on the others. A NaN is
     a failed trial for Optuna, too. Jobs may run in other processes and on other machines, as hydra/launcher=joblib and
-    submitit let them: so what became of a job stands in its folder, as `job.json`, from its start on.
+    submitit let them: so what became of a job stands in its folder, in `.hydra`, from its start on.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -83,9 +83,9 @@ class SweepTable(Callback):
 
 
 def _note(config: DictConfig, job: dict[str, Any]) -> None:
-    run_dir = Path(config.hydra.runtime.output_dir)
-    content = {"job": config.hydra.job.num, "run_dir": str(run_dir)} | job
-    write_atomically(run_dir / JOB, json.dumps(content, indent=2) + "\n")
+    run_dir, number = Path(config.hydra.runtime.output_dir), config.hydra.job.num
+    content = {"job": number, "run_dir": str(run_dir)} | job
+    write_atomically(run_dir / JOB.replace("*", str(number)), json.dumps(content, indent=2) + "\n")
 
 
 def write_jobs(sweep_dir: str | Path) -> list[dict[str, Any]]:
