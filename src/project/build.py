@@ -25,7 +25,8 @@ from headstart.tracking.history import History
 
 from .callbacks.epoch_line import EpochLine
 from .data.datamodule import ImageData
-from .model.classifier import Classifier, direction, directions
+from .model.classifier import Classifier
+from .model.metrics import direction, directions
 
 log = logging.getLogger(__name__)
 

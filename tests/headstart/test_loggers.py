@@ -1,4 +1,7 @@
+import csv
 import logging
+import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,10 +9,15 @@ from typing import Any
 
 import pytest
 import wandb as library
+from lightning.pytorch.loggers import CSVLogger
 from omegaconf import OmegaConf
+from runs import composed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from headstart.errors import UserError
+from headstart.tracking.csv_rows import CsvFile
 from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, wandb
+from project import build
 
 pytestmark = pytest.mark.usefixtures("nobody")
 
@@ -17,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("nobody")
 @pytest.fixture
 def nobody(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A home without a W&B login, and a server address of our own."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(workdir))
     monkeypatch.setenv("NETRC", str(workdir / "netrc"))
@@ -98,3 +106,89 @@ def test_the_next_job_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
 def test_the_users_own_mode_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert starts_offline()
+
+
+def recorded(run_dir: str, **options: Any) -> Any:
+    """What W&B itself holds of a run that really begins, offline."""
+    run = wandb(run_dir, sweep_dir="logs/sweeps/1", project="headstart", **options).experiment
+    run.finish()
+    return run
+
+
+def test_wandbs_own_options_come_before_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"name": "mine", "group": "pets", "tags": ["a", "b"], "notes": "n", "job_type": "tune", "id": "abc123"}
+    run = recorded("logs/sweeps/1/0", mode="offline", **options)
+    assert {key: getattr(run, key) for key in options} == options | {"tags": ("a", "b")}
+    variables = {"NAME": "theirs", "RUN_GROUP": "cats", "TAGS": "c,d", "NOTES": "m", "JOB_TYPE": "eval", "RUN_ID": "x1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    monkeypatch.setenv("WANDB_DIR", "elsewhere")
+    Path("elsewhere").mkdir()
+    library.teardown()
+    run = recorded("logs/sweeps/1/1", **dict.fromkeys(options))
+    assert (run.name, run.group, run.tags, run.notes, run.job_type, run.id) == (
+        "theirs", "cats", ("c", "d"), "m", "eval", "x1",
+    )  # fmt: skip
+    assert len(list(Path("elsewhere/wandb").glob("offline-run-*-x1"))) == 1
+    assert recorded("logs/sweeps/1/2", name="typed", tags=["t"]).name == "typed"
+
+
+def test_a_run_that_goes_on_keeps_its_id_wherever_wandb_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_DIR", "elsewhere")
+    first, other, again = (recorded(run_dir).id for run_dir in ("logs/runs/1", "logs/runs/2", "logs/runs/1"))
+    assert first == again != other
+
+
+def test_the_projects_name_in_wandb_may_come_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert composed("logger=wandb").logger.wandb.project == "headstart"
+    monkeypatch.setenv("WANDB_PROJECT", "pets")
+    assert composed("logger=wandb").logger.wandb.project == "pets"
+    assert composed("logger=wandb", "logger.wandb.project=typed").logger.wandb.project == "typed"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["logger=wandb", "+logger.wandb.tag=[a]"], "there is no logger.wandb.tag; did you mean tags"),
+        (
+            ["logger=wandb", "logger.wandb.mode=ofline"],
+            "logger.wandb.mode or WANDB_MODE is ofline: choose one of online",
+        ),
+        (
+            ["logger=wandb", "+logger.wandb.settings={base_url: http://127.0.0.1:1}"],
+            "there is no logger.wandb.settings",
+        ),
+        (["logger=tensorboard", "+logger.tensorboard.flush=1"], "there is no logger.tensorboard.flush; did you mean"),
+    ],
+)
+def test_an_option_that_a_logger_does_not_have_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        build.loggers(composed(*overrides))
+
+
+def test_tensorboards_own_options_pass_through() -> None:
+    options = ["logger.tensorboard.name=events", "+logger.tensorboard.version=v1", "+logger.tensorboard.flush_secs=1"]
+    (logger,) = build.loggers(composed("logger=tensorboard", *options, "+logger.tensorboard.prefix=mine"))
+    logger.log_metrics({"val/loss": 0.5}, step=3)
+    logger.finalize("success")
+    found = EventAccumulator("run/events/v1").Reload().Scalars("mine-val/loss")
+    assert [(event.step, event.value) for event in found] == [(3, 0.5)]
+
+
+def test_the_csv_loggers_rows_are_those_of_a_run_that_nobody_stopped(tmp_path: Path) -> None:
+    plain, ours = CSVLogger(tmp_path, "plain", ""), CsvFile(tmp_path, "ours", "", flush_logs_every_n_steps=1)
+    rows = [({"val/loss": step / 7}, step) for step in range(6)] + [({"score": 0.5}, 6)]
+    for metrics, step in rows:
+        plain.log_metrics(metrics, step)
+    plain.save()
+    for metrics, step in [*rows[:5], ({"late": 1.0}, 9)]:  # and is killed here; its checkpoint is of step 3
+        ours.log_metrics(metrics, step)
+    ours = CsvFile(tmp_path, "ours", "", flush_logs_every_n_steps=1)
+    ours.log_hyperparams({"seed": 1})
+    ours.start_again_at(3)
+    for metrics, step in rows[3:]:
+        ours.log_metrics(metrics, step)
+    wanted, found = (
+        list(csv.DictReader((tmp_path / name / "metrics.csv").read_text().splitlines())) for name in ("plain", "ours")
+    )
+    assert [{name: row[name] for name in wanted[0]} for row in found] == wanted

@@ -1,7 +1,6 @@
 """The LightningModule: a frozen backbone, a trainable head, and what is measured."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,41 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import AdamW, Optimizer
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix, MulticlassF1Score
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from headstart.backbone import Backbone, compute_features, normalise
 from headstart.freezing import Freezing
 from headstart.resume.checkpoints import describe_model, drop_backbone, load_model, restore_backbone
 
 from .. import BACKBONES, TRUSTED
+from .metrics import direction, metrics
 from .optimizer import optimize
 from .strategy import Strategy
 
 Batch = tuple[Tensor, Tensor]
-
-
-def metrics(num_classes: int) -> MetricCollection:
-    """What is measured beside the loss: `accuracy` over images, `balanced_accuracy` and `f1` as means over classes."""
-    return MetricCollection(
-        {
-            "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-            "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro"),
-            "f1": MulticlassF1Score(num_classes, average="macro"),
-        }
-    )
-
-
-@cache
-def directions() -> dict[str, str]:
-    """Whether the best value is the `max` or the `min`, for the loss and each of `metrics`, by name."""
-    known = {True: "max", False: "min"}
-    own = {str(name): known.get(metric.higher_is_better) for name, metric in metrics(2).items()}
-    return {"loss": "min"} | {name: best for name, best in own.items() if best}
-
-
-def direction(metric: str | None) -> str | None:
-    """That of `val/loss`, `train/accuracy` and so on; None for what isn't measured here."""
-    return directions().get((metric or "").rpartition("/")[2])
 
 
 class Classifier(LightningModule):
