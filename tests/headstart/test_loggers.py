@@ -177,7 +177,9 @@ def test_tensorboards_own_options_pass_through() -> None:
 
 def test_the_csv_loggers_rows_are_those_of_a_run_that_nobody_stopped(tmp_path: Path) -> None:
     plain, ours = CSVLogger(tmp_path, "plain", ""), CsvFile(tmp_path, "ours", "", flush_logs_every_n_steps=1)
-    rows = [({"val/loss": step / 7}, step) for step in range(6)] + [({"score": 0.5}, 6)]
+    rows: list[tuple[dict[str, Any], int]] = [({"val/loss": step / 7}, step) for step in range(6)] + [
+        ({"score": 0.5}, 6)
+    ]
     for metrics, step in rows:
         plain.log_metrics(metrics, step)
     plain.save()

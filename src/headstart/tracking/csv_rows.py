@@ -45,5 +45,6 @@ class Rows(ExperimentWriter):
                     row for row in csv.DictReader(file) if (row["step"] or "").isdigit() and int(row["step"]) < step
                 ]
             Path(self.metrics_file_path).unlink()
-            self.metrics = [{name: value for name, value in row.items() if value} for row in rows] + self.metrics
+            kept = [{name: value for name, value in row.items() if value} for row in rows]
+            self.metrics[:0] = cast(list[dict[str, float]], kept)  # text, as it stood there
             self.save()

@@ -20,7 +20,7 @@ def metrics(num_classes: int) -> MetricCollection:
 @cache
 def directions() -> dict[str, str]:
     """Whether the best value is the `max` or the `min`, for the loss and each of `metrics`, by name."""
-    known = {True: "max", False: "min"}
+    known: dict[bool | None, str] = {True: "max", False: "min"}
     own = {str(name): known.get(metric.higher_is_better) for name, metric in metrics(2).items()}
     return {"loss": "min"} | {name: best for name, best in own.items() if best}
 
