@@ -123,7 +123,8 @@ def test_nothing_heavy_is_loaded_for_what_is_wrong_in_the_config_alone(workdir: 
     commands = [command for command, (whole, _) in zip(commands, TYPED, strict=True) if command == whole]
     program = EACH.format(commands=commands, script=str(ROOT / "train.py"))
     done = subprocess.run([sys.executable, "-c", program], cwd=workdir, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["error: [] 1"] * len(commands)
+    said = [line for line in done.stdout.splitlines() if "is another one's" not in line]  # they begin in one second
+    assert said == ["error: [] 1"] * len(commands)
     assert len(commands) > 30
 
 
