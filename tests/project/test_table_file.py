@@ -76,9 +76,9 @@ def test_splits_in_any_case_and_columns_of_any_name(tmp_path: Path) -> None:
 MISTAKES = {
     "a label column of another name": (
         "path,lable\na.jpg,cat\n",
-        r"has no column label \(data\.label_column\); did you mean lable\? there are: path, lable$",
+        r"has no column label \(data\.label_column\); did you mean lable\? its first row has: path, lable$",
     ),
-    "an empty file": ("", "has no column path .*there are: none$"),
+    "an empty file": ("", "has no column path .*its first row has: none$"),
     "an empty label": ("path,label\na.jpg,cat\nb.jpg, \n", r"^row 3 of .*labels\.csv has no label"),
     "an empty path": ("path,label\n,cat\n", r"^row 2 of .*labels\.csv has no path"),
     "an unknown split": (
@@ -96,7 +96,28 @@ MISTAKES = {
         "path,label\nx/a.jpg,1\nx/b.jpg,1\nx/c.jpg,1\n",
         r"\(row 2 of .*\), and 2 more of 3 files",
     ),
-    "bytes that are no text": ("path,label\na.jpg,\udcff\n", "can't be read as text in UTF-8"),
+    "bytes that are no text": (
+        "path,label\na.jpg,cat\nb.jpg,\udcff\n",
+        "^row 3 of .* can't be read as text in UTF-8: save it as such",
+    ),
+    "bytes of UTF-16 without its mark": ("p\0a\0t\0h\0,\0l\0a\0b\0e\0l\0\n\0", "can't be read as text in UTF-8: save"),
+    "a quote that isn't closed": (
+        'path,label,notes\na.jpg,cat,\nb.jpg,cat,"12 inch\na.jpg,dog,\n',
+        "^row 3 of .* \\(unexpected end of data\\): a quote inside quotes is written twice, a stray one has to go$",
+    ),
+    "two quotes that swallow a row": (
+        'path,label,notes\na.jpg,cat,"12 inch\nb.jpg,dog,\na.jpg,cat,12"\n',
+        "^row 2 of .* has 3 lines in one field, with the image b.jpg in it: remove a stray quote",
+    ),
+    "a quote with text behind it": ('path,label,notes\na.jpg,cat,"5" wide\n', "^row 2 of .* a stray one has to go$"),
+    "a column twice": ("path,label, label\na.jpg,cat,dog\n", r"has 2 columns label \(data\.label_column\): rename"),
+    "too few fields": (
+        "path,label\na.jpg\n",
+        "^row 2 of .* has 1 fields, .*: fill in what is missing, or remove the row",
+    ),
+    "a number in two ways": ("path,label\na.jpg,7\nb.jpg,007\n", "has the labels 007 and 7, which are one number"),
+    "one image, named in two ways": ("path,label\na,cat\n.\\a.jpg,dog\n", "^rows 2 and 3 of .* differ about"),
+    "an id that lost its zeros": ("path,label\n7,cat\n", r"/7 \(row 2 of .*: an image there is a\.jpg; paths start"),
 }
 
 
