@@ -4,9 +4,8 @@ import logging
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from headstart.errors import UserError, readable_errors
+from headstart.machine import terminal
 from headstart.resume.command_line import check, composed
 from headstart.resume.going_on import going_on
 from headstart.resume.quoting import as_typed, quoted
@@ -17,7 +16,7 @@ from project import TRUSTED
 def main(arguments: list[str]) -> None:
     """Lay what was typed over the run's own config, and test the checkpoint on that."""
     if {"-h", "--help"} & set(arguments):
-        Console().print(__doc__, markup=False, highlight=False, soft_wrap=True)
+        terminal(soft_wrap=True).print(__doc__)
         return
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     place = Path(arguments[0] if arguments else "").expanduser()

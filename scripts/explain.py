@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from headstart.errors import UserError, readable_errors
+from headstart.machine import terminal
 from headstart.resume.command_line import check, composed
 from project import TRUSTED
 
@@ -47,7 +48,7 @@ def file_of(module: str) -> str:
 
 def main(arguments: list[str]) -> None:
     """Compose the config, and walk."""
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
+    console = terminal(width=None if sys.stdout.isatty() else 140)
     if {"-h", "--help"} & set(arguments):
         console.print(__doc__)
         return

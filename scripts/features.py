@@ -4,16 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from headstart.errors import readable_errors
 from headstart.features.inventory import StoredFeatures, prune, stored_features
+from headstart.machine import terminal
 
 MEGABYTE = 1e6
 
 # One line for each file also where nobody looks.
-console = Console(markup=False, width=None if sys.stdout.isatty() else 160)
+console = terminal(width=None if sys.stdout.isatty() else 160)
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def show(files: list[StoredFeatures], where: str) -> None:
         table.add_row(one.path.stem[:8], " ".join(name.rpartition(".")[2].split()), *cells, *numbers)
     if files:
         console.print(table)
-    console.print(f"{len(files)} files, {sum(one.size for one in files) / MEGABYTE:.1f} MB {where}", highlight=False)
+    console.print(f"{len(files)} files, {sum(one.size for one in files) / MEGABYTE:.1f} MB {where}")
 
 
 if __name__ == "__main__":

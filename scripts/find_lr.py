@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from headstart.errors import UserError, readable_errors
+from headstart.machine import terminal
 from headstart.resume.command_line import check, composed, merge_overrides
 from project import TRUSTED
 
@@ -23,7 +23,7 @@ SEARCH = (  # endless, with nothing kept and nothing validated
 
 def main(arguments: list[str]) -> None:
     """Search, draw the curve, and print the rate."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = terminal(soft_wrap=True)
     if {"-h", "--help"} & set(arguments):
         console.print(__doc__)
         return

@@ -3,14 +3,13 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from headstart.errors import UserError, readable_errors
+from headstart.machine import terminal
 
 
 def main(arguments: list[str]) -> None:
     """Draw them beside the numbers that they show, and say where they are."""
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = terminal(soft_wrap=True)
     if {"-h", "--help"} & set(arguments) or len(arguments) != 1:
         console.print(__doc__)
         sys.exit(0 if arguments else 1)

@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from headstart.errors import readable_errors
+from headstart.machine import terminal
 from headstart.resume.command_line import check, composed
 from project import TRUSTED
 
 LATEST = Path("logs/benchmark/latest.json")
 PASS_ROUNDS = 5
 
-console = Console(highlight=False)
+console = terminal()
 
 
 def main(arguments: list[str]) -> None:
     """Measure, write it to logs/benchmark, and print the table."""
     if {"-h", "--help"} & set(arguments):
-        console.print(__doc__, markup=False, highlight=False, soft_wrap=True)
+        console.print(__doc__, soft_wrap=True)
         return
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     given = [argument for argument in arguments if argument.startswith("rounds=")]
@@ -58,7 +58,7 @@ def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
         images = build.images(cfg)
         model, trainer = build.model(cfg, images), build.trainer(cfg, [])
     device = trainer.strategy.root_device
-    console.print(f"{images.table}; {model.pretrained.spec}; {device}, {trainer.precision}", markup=False)
+    console.print(f"{images.table}; {model.pretrained.spec}; {device}, {trainer.precision}")
     whole = runs.in_turns(images, model, overrides, scratch, rounds, str(cfg.trainer.accelerator), console.print)
     passes = first_pass.measure_first_pass(images, model.pretrained, trainer, scratch / "pass", PASS_ROUNDS)
     console.print(f"first pass: {passes[-1]}")

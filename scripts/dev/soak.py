@@ -19,18 +19,17 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # processes enough for all cores; and a process with threads can't be forked
 
 from killing import ROADS, SIGNALS, Ending, digest, kill_and_go_on, start, wait
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from headstart.errors import UserError, readable_errors
-from headstart.machine import usable_cores
+from headstart.machine import terminal, usable_cores
 
 
 def main(arguments: list[str]) -> None:
     """Kill, compare, print the table, and exit with 1 when anything was lost."""
     if {"-h", "--help"} & set(arguments):
-        Console().print(__doc__, markup=False, highlight=False, soft_wrap=True)
+        terminal(soft_wrap=True).print(__doc__)
         return
     parts = [argument.partition("=") for argument in arguments]
     given = {"kills": "200", "seed": "0"} | {name: value for name, _, value in parts}
@@ -62,7 +61,7 @@ def kill(plan: list[tuple[str, int, int]]) -> list[Ending]:
     if all(ending.equal and not ending.unreadable for ending in endings):
         shutil.rmtree(scratch)
     else:
-        Console().print(f"{scratch} keeps the runs that went wrong, with what they said", soft_wrap=True)
+        terminal().print(f"{scratch} keeps the runs that went wrong, with what they said", soft_wrap=True)
     return endings
 
 
@@ -87,9 +86,9 @@ def _tell(endings: list[Ending]) -> None:
     kills = sum(len(ending.signals) for ending in endings)
     equal = sum(len(ending.signals) for ending in endings if ending.equal)
     unreadable = sum(ending.unreadable for ending in endings)
-    console = Console()
+    console = terminal()
     console.print(table)
-    console.print(f"{kills} kills, {equal} equal endings, {unreadable} unreadable checkpoints", highlight=False)
+    console.print(f"{kills} kills, {equal} equal endings, {unreadable} unreadable checkpoints")
     if equal < kills or unreadable:
         sys.exit(1)
 

@@ -1,13 +1,17 @@
-"""This machine and this process: cores, precision, memory, and what libraries say without being asked."""
+"""This machine and this process: cores, precision, memory, the terminal, and what libraries say without being asked."""
 
 import atexit
 import ctypes
 import gc
 import logging
 import os
+import sys
 import warnings
 from functools import cache
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Precision = Literal["bf16-mixed", "32-true"]
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in <malloc.h>
@@ -49,6 +53,7 @@ def repeatable() -> Literal["warn"] | None:
 def prepare_process() -> None:
     """Let this process use its memory, and warn, as is best for training."""
     quiet()
+    print_any_name()
     reuse_freed_memory()
     leave_imports_alone()
 
@@ -78,6 +83,19 @@ def reuse_freed_memory() -> None:
         return
     mallopt(MMAP_THRESHOLD, 1 << 30)
     mallopt(TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def terminal(**options: Any) -> "Console":
+    """Where to print texts and tables: as they are, since `[red]`, `:cat:` or `[/x]` may be a path or a class."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
+def print_any_name() -> None:
+    """Let a name that the terminal's encoding can't show be escaped: a run shouldn't end with an error over that."""
+    if hasattr(sys.stdout, "reconfigure"):  # not what tests and notebooks put in its place
+        sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def quiet() -> None:

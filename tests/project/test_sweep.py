@@ -18,9 +18,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
 from runs import ROOT, Train, composed, results
 
+from headstart.machine import terminal
 from project import TRUSTED
 from project.reporting.sweep import fold_table, job_table, over_folds
 
@@ -86,12 +86,14 @@ def test_a_sweep_over_folds_computes_features_once_and_ends_with_mean_and_deviat
 
 
 def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    jobs = [job(0.5, "data.fold=0", "logger=[csv,wandb]"), job(0.7, "data.fold=1", "logger=[csv,wandb]"), job(0.6)]
+    odd = ["logger=[csv,wandb]", "data.root=[/bold]", "data.root=:cat:", "data.root='a\\'"]
+    jobs = [job(0.5, "data.fold=0", one) for one in odd] + [job(0.7, "data.fold=1", one) for one in odd] + [job(0.6)]
     rows = [*over_folds(jobs), {"overrides": [], "scores": [0.6], "mean": 0.6, "std": None}]
-    Console(width=100).print(job_table(jobs), fold_table(rows))
+    terminal(width=100).print(job_table(jobs), fold_table(rows))
     printed = capsys.readouterr().out
-    assert printed.count("logger=[csv,wandb]") == 3
-    assert printed.count("[b]") == 3
+    assert [printed.count(one) for one in odd] == [3] * 4
+    assert printed.count("[b]") == 9
+    assert printed.count("\\") == 3
 
 
 def in_processes_of_their_own(
@@ -148,3 +150,13 @@ def test_seeds_that_change_nothing_are_named(train: Train, capsys: pytest.Captur
     same = [all(torch.equal(one[name], other[name]) for name in one) for one, other in (heads[:2], heads[2:])]
     assert same == [True, False]
     assert capsys.readouterr().out.count("jobs 0, 1 are the same to the last bit with another seed") == 1
+
+
+def test_a_sweep_of_failures_in_odd_folders_ends_with_an_error(train, capsys) -> None:
+    sweep_dir = "logs/sweeps/[red] :cat: [/x]"
+    with pytest.raises(SystemExit, match=r"^error: 2 of 2 jobs failed; .*\[red\] :cat: \[/x\]/sweep\.json says why"):
+        train("-m", "data.root='[/nowhere]',':x:'", f"hydra.sweep.dir='{sweep_dir}'", "logger=[csv,tensorboard]")
+    printed = capsys.readouterr().out
+    assert f"{sweep_dir}: 2 jobs, 2 failed" in printed
+    assert "│ data.root='[/nowhere]' │ failed │" in printed
+    assert "│ data.root=':x:'        │ failed │" in printed

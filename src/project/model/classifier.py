@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import AdamW, Optimizer
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from headstart.backbone import Backbone, compute_features, normalise
 from headstart.freezing import Freezing
 from headstart.resume.checkpoints import describe_model, drop_backbone, load_model, restore_backbone
 
 from .. import BACKBONES, TRUSTED
+from .counts import Outcomes
 from .metrics import direction, metrics
 from .optimizer import optimize
 from .strategy import Strategy
@@ -68,7 +68,7 @@ class Classifier(LightningModule):
             self.register_buffer(name, value, persistent=False)
         self.register_buffer("class_weights", weights, persistent=False)
         self.val_metrics, self.test_metrics = (metrics(len(classes)).clone(f"{split}/") for split in ("val", "test"))
-        self.confusion_matrix = MulticlassConfusionMatrix(len(self.classes))
+        self.outcomes = Outcomes()  # of the test
         parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
         values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
         values |= {"class_weights": class_weights, "strategy": self.strategy.values() if self.strategy else None}
@@ -125,11 +125,13 @@ class Classifier(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure one batch of test images."""
-        self.confusion_matrix.update(self._measure(batch, "test", self.test_metrics), batch[1])
+        self.outcomes.update(self._measure(batch, "test", self.test_metrics), batch[1])
 
     def on_test_start(self) -> None:
         """Forget what an earlier test counted: Lightning resets only the metrics that it logs."""
-        self.confusion_matrix.reset()
+        self.outcomes.reset()
+        none = torch.empty(0, 1, dtype=torch.int64, device=self.device)
+        self.outcomes.update(none, none[:, 0])  # devices without an image have something to gather, too
 
     def _measure(self, batch: Batch, split: str, measured: MetricCollection) -> Tensor:
         images, labels = batch

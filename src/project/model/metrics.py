@@ -3,7 +3,9 @@
 from functools import cache
 
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy
+
+from .counts import BalancedAccuracy, F1Score
 
 
 def metrics(num_classes: int) -> MetricCollection:
@@ -11,8 +13,8 @@ def metrics(num_classes: int) -> MetricCollection:
     return MetricCollection(
         {
             "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-            "balanced_accuracy": MulticlassAccuracy(num_classes, average="macro"),
-            "f1": MulticlassF1Score(num_classes, average="macro"),
+            "balanced_accuracy": BalancedAccuracy(num_classes, average="macro"),
+            "f1": F1Score(num_classes, average="macro"),
         }
     )
 

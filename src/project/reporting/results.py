@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import signal
 import subprocess
 from dataclasses import asdict
@@ -10,18 +11,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+import torch
 from rich.table import Table
+from torch import Tensor
 
 from headstart import __version__
 from headstart.errors import UserError
 from headstart.files import short, write_atomically
 from headstart.fit import Fitted
+from headstart.machine import terminal
 from headstart.tracking.history import read_history
 
 from ..model.classifier import Classifier
 
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
+DENSE = 1000  # classes whose whole confusion matrix is kept
+NUMBERS = re.compile(r"\[\n([\d,\s]+)\]")
 
 
 def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, command: str, with_plots: bool) -> None:
@@ -31,7 +36,7 @@ def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, comma
     The confusion matrix counts test images, [true class][predicted class]; null where there are none.
     """
     split = "test" if "test/accuracy" in fitted.metrics else "val"
-    confusion_matrix = model.confusion_matrix.compute().tolist() if split == "test" else None
+    outcomes = model.outcomes.compute()
     if not model.trainer.is_global_zero:
         return
     best = Path(fitted.best_checkpoint) if fitted.best_checkpoint else None
@@ -43,7 +48,7 @@ def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, comma
         "monitor": model.monitor,
         **asdict(fitted),
         "best_checkpoint": str(best) if best else None,
-        "confusion_matrix": confusion_matrix,
+        **(confusions(outcomes, len(model.classes)) if split == "test" else {"confusion_matrix": None}),
         "classes": list(model.classes),
         "versions": versions(),
         "git_commit": git_commit(),
@@ -54,7 +59,7 @@ def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, comma
         draw_plots(run_dir)
     print_metrics(fitted.metrics)
     line = f"{short(run_dir)}: {split} accuracy {fitted.metrics[f'{split}/accuracy']:.4f}"
-    Console(soft_wrap=True).print(line, markup=False, highlight=False)  # never wrapped, so that it can be copied
+    terminal(soft_wrap=True).print(line)  # never wrapped, so that it can be copied
 
 
 def draw_plots(run_dir: Path) -> list[Path]:
@@ -64,9 +69,29 @@ def draw_plots(run_dir: Path) -> list[Path]:
     drawn, results = [], read_results(run_dir)
     if rows := read_history(run_dir / "metrics.csv"):
         drawn.append(plot_history(rows, run_dir / "history.png"))
-    if counts := results.get("confusion_matrix"):
-        drawn.append(plot_confusion_matrix(counts, results["classes"], run_dir / "confusion_matrix.png"))
+    counts, classes = results.get("confusion_matrix"), results.get("classes", [])
+    if cells := results.get("confusions"):
+        counts = _matrix(torch.tensor(cells), len(classes))
+    if counts is not None:
+        drawn.append(plot_confusion_matrix(counts, classes, run_dir / "confusion_matrix.png"))
     return drawn
+
+
+def confusions(outcomes: Tensor, num_classes: int) -> dict[str, list[list[int]]]:
+    """The `confusion_matrix`, images by [true class][predicted class], of the labels and predictions [images, 2].
+
+    Of more than `DENSE` classes its entries above 0 take its place: `confusions`, as [true, predicted, images].
+    """
+    codes, images = (outcomes[:, 0] * num_classes + outcomes[:, 1]).cpu().unique(return_counts=True)
+    cells = torch.stack([codes // num_classes, codes % num_classes, images], dim=1)
+    if num_classes > DENSE:
+        return {"confusions": cells.tolist()}
+    return {"confusion_matrix": _matrix(cells, num_classes).tolist()}
+
+
+def _matrix(cells: Tensor, num_classes: int) -> Tensor:
+    true, predicted, images = cells.T
+    return torch.zeros(num_classes, num_classes, dtype=torch.int64).index_put((true, predicted), images)
 
 
 def print_metrics(metrics: dict[str, float]) -> None:
@@ -76,7 +101,7 @@ def print_metrics(metrics: dict[str, float]) -> None:
     for name in dict.fromkeys(name.split("/")[1] for name in metrics):
         values = [metrics.get(f"{split}/{name}") for split in splits]
         table.add_row(name.replace("_", " "), *("" if value is None else f"{value:.4f}" for value in values))
-    Console(markup=False).print(table)
+    terminal().print(table)
 
 
 @cache
@@ -114,7 +139,9 @@ def finished_score(run_dir: str | Path, command: str) -> float | None:
 
 
 def _write(run_dir: str | Path, content: dict[str, Any]) -> None:
-    write_atomically(Path(run_dir) / "results.json", json.dumps(content, indent=2) + "\n")
+    text = json.dumps(content, indent=2) + "\n"
+    rows = NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)  # a row of the matrix in a line
+    write_atomically(Path(run_dir) / "results.json", rows)
 
 
 @cache  # the jobs of a sweep run the same code

@@ -15,12 +15,11 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from headstart.errors import UserError, explain
 from headstart.files import write_atomically
+from headstart.machine import terminal
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -76,8 +75,8 @@ class SweepTable(Callback):
             tables.append(fold_table(means))
         if equal := equal_whatever_the_seed(jobs):
             same = "are the same to the last bit with another seed: nothing in them is drawn by it"
-            tables.append(escape(f"jobs {', '.join(equal)} {same} (solver=lbfgs has one solution)"))
-        Console().print(*tables, escape(f"{sweep_dir}: {len(jobs)} jobs, {failed} failed"), sep="\n", soft_wrap=True)
+            tables.append(f"jobs {', '.join(equal)} {same} (solver=lbfgs has one solution)")
+        terminal().print(*tables, f"{sweep_dir}: {len(jobs)} jobs, {failed} failed", sep="\n", soft_wrap=True)
         if failed:
             sys.exit(f"error: {failed} of {len(jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
 
@@ -152,7 +151,7 @@ def job_table(jobs: Sequence[dict[str, Any]]) -> Table:
     table = Table("job", "overrides", "score")
     for job, overrides in zip(jobs, _differences(jobs), strict=True):
         score = "failed" if job["error"] else f"{job['score']:.4f}"
-        table.add_row(escape(Path(job["run_dir"]).name), overrides, score)
+        table.add_row(Path(job["run_dir"]).name, overrides, score)
     return table
 
 
@@ -167,6 +166,6 @@ def fold_table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _differences(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
-    """Of each row's overrides, those that tell the rows apart; rich would take `[csv,wandb]` for markup."""
+    """Of each row's overrides, those that tell the rows apart."""
     shared = set.intersection(*(set(row["overrides"]) for row in rows)) if rows else set()
-    return [escape(" ".join(one for one in row["overrides"] if one not in shared)) for row in rows]
+    return [" ".join(one for one in row["overrides"] if one not in shared) for row in rows]
