@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import runpy
 import socket
 import sys
@@ -129,7 +130,9 @@ def test_of_a_broken_image_shard_and_key_are_named_or_it_is_counted(
         with pytest.raises(SystemExit, match=r"^error: [abc] in train-3\.tar can't be decoded .*data\.on_error=skip"):
             stream(given, *road)
         assert results(stream(given, "data.on_error=skip", *road))["skipped_images"] == 3
-    with pytest.raises(SystemExit, match=r"^error: a in train-3\.tar.*; b in train-3\.tar .* \(the file is empty\)"):
+    with pytest.raises(
+        SystemExit, match=r"^error: a in train-3\.tar.*; b in train-3\.tar has no image \(b\.txt; b\.cls\)"
+    ):
         stream(given)
     assert not any(line.startswith("Corrupt JPEG") for line in capfd.readouterr().err.splitlines())
 
@@ -322,6 +325,46 @@ def test_a_sample_without_a_label_is_named(tmp_path: Path, members: Members) -> 
     shard = write_shard(tmp_path / "a.tar", members)
     with pytest.raises(ValueError, match=r"a in .*a\.tar has no label: a file that ends in \.cls"):
         list(read_shard(str(shard)))
+
+
+CLS = ("a.cls", b"1")
+WRONG: list[tuple[Members, str]] = [
+    ([("a.xyz", b"x"), CLS], r"^a has no image \(a\.xyz; a\.cls\): its name has one dot, and one of "),
+    ([("a.v2.jpg", b"x"), CLS], r"^a has no image \(a\.v2\.jpg; a\.cls\)"),
+    ([CLS], r"^a has no image \(a\.cls\)"),
+    ([("a.jpg", b"x"), ("a.png", b"x"), CLS], r"^a has 2 images and 1 labels \(a\.jpg; a\.png; a\.cls\): keep one"),
+    ([("a.jpg", b"x"), CLS, ("a.jpg", b"y"), CLS], "^a has 2 images and 2 labels"),
+    (
+        [("a.jpg", b"x"), CLS, ("b.jpg", b"x"), ("b.cls", b"1"), ("a.jpg", b"y"), CLS],
+        "^a has the name of an earlier one",
+    ),
+]
+
+
+@pytest.mark.parametrize(("members", "message"), WRONG)
+def test_what_is_wrong_with_a_sample_is_said_by_its_files(tmp_path: Path, members: Members, message: str) -> None:
+    samples = list(read_shard(str(write_shard(tmp_path / "a.tar", members))))
+    assert re.match(message, f"{samples[-1].key} {samples[-1].problem}")
+
+
+def test_links_are_named_and_folders_hidden_files_and_long_names_are_fine(tmp_path: Path) -> None:
+    long = f"/{'d' * 90}/{'\u00e4' * 90}"  # which needs a PAX header
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "x"}) as archive:
+        for name, kind, content in (
+            ("d.jpg", tarfile.DIRTYPE, b""),
+            ("._a.jpg", tarfile.REGTYPE, b"of a Mac"),
+            ("README.md", tarfile.REGTYPE, b"no sample"),
+            (f"{long}.JPG", tarfile.REGTYPE, b"x"),
+            (f"{long}.cls", tarfile.REGTYPE, b"1"),
+            ("b.jpg", tarfile.SYMTYPE, b""),
+            ("b.cls", tarfile.REGTYPE, b"1"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.size, member.linkname = kind, len(content), "a.jpg" if kind == tarfile.SYMTYPE else ""
+            archive.addfile(member, io.BytesIO(content))
+    first, second = read_shard(str(tmp_path / "a.tar"))
+    assert (first.key, first.content, first.problem) == (long, b"x", "")
+    assert second.problem.startswith("has no image (b.jpg, which is a link; b.cls)")
 
 
 @pytest.mark.parametrize("pipe", ["", "pipe:cat "])

@@ -74,10 +74,12 @@ class ShardStream(IterableDataset[LoadedBatch]):
     def _decode(self, sample: Packed) -> Tensor | str:
         """The image uint8 [3, crop, crop], or what is wrong with it."""
         try:
+            if sample.problem:
+                raise BrokenImageError(f"{sample.name} {sample.problem}")
             image = decode_image(sample.content, sample.name, self.loading.max_pixels)
         except BrokenImageError as error:
             return str(error)
-        return self.look(image, [*self.draw, crc32(sample.lasting_name.encode())])
+        return self.look(image, [*self.draw, crc32(sample.lasting_name.encode(errors="surrogateescape"))])
 
     def _samples(self) -> Iterator[Packed]:
         (rank, world_size), worker, shards = self.place, get_worker_info(), list(self.split.shards)

@@ -7,11 +7,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
-from ...errors import UserError
+from ...errors import UserError, listed
 from ...files import manifest, write_atomically
 from ...images.decoding import ENDINGS
 
@@ -21,13 +23,24 @@ NAMES = "classes.txt"  # beside the shards: a class name a line
 BLOCK = 512  # bytes; a tar archive ends in two of them that are zero
 
 
+class Member(NamedTuple):
+    """A file in a shard: its name up to its ending, that, its content where it is wanted, and what is odd about it."""
+
+    key: str
+    ending: str
+    content: bytes
+    name: str
+    remark: str
+
+
 class Packed(NamedTuple):
-    """One sample as it lies in a shard: the image's bytes (none where there is no image), and the label's text."""
+    """One sample as it lies in a shard: its image's bytes and its label's text, or what is wrong with its files."""
 
     shard: str
     key: str
     content: bytes
     label: str
+    problem: str = ""
 
     @property
     def name(self) -> str:
@@ -53,7 +66,7 @@ class ShardSplit:
         """Whether it holds the sample; its name alone decides, so no stream needs to know of the others."""
         if (self.low, self.high) == (0.0, 1.0):
             return True
-        digest = blake2b(f"{self.seed} {sample.lasting_name}".encode(), digest_size=4).digest()
+        digest = blake2b(f"{self.seed} {sample.lasting_name}".encode(errors="surrogateescape"), digest_size=4).digest()
         return self.low <= int.from_bytes(digest) / 2**32 < self.high
 
 
@@ -90,15 +103,35 @@ def is_local(shard: str) -> bool:
 def read_shard(shard: str, with_images: bool = True) -> Iterator[Packed]:
     """Every sample of a shard in its order, from one pass over it; local ones are skipped through without images.
 
+    Files that follow one another are a sample if their names are equal up to the first dot behind the last slash; what
+    is behind that dot is the ending, as in webdataset. Names of no image and no label are passed over.
+
     Raises:
         UserError: it can't be read to the end mark of a tar archive, or a sample has no label.
     """
-    endings = (*LABELS, *IMAGES) if with_images else LABELS
-    members = _members(shard, endings, "r:*" if is_local(shard) and not with_images else "r|*")
-    for sample in webdataset().tariterators.group_by_keys(members):
-        key = sample["__key__"]
-        content = next((sample[ending] for ending in sample if ending in IMAGES), b"")
-        yield Packed(shard, key, content, _label(sample, f"{key} in {shard}"))
+    seen: set[str] = set()
+    for key, members in groupby(_members(shard, with_images), key=attrgetter("key")):
+        files = list(members)
+        problem = _problem(files) or ("has the name of an earlier one: rename one of them" if key in seen else "")
+        seen.add(key)
+        if any(file.ending.rpartition(".")[2] in (*LABELS, *IMAGES) for file in files):
+            contents = {file.ending: file.content for file in files if not file.remark}
+            labelled = not problem or contents.keys() & set(LABELS)
+            label = _label(contents, f"{key} in {shard}") if labelled else ""
+            content = next((contents[ending] for ending in contents if ending in IMAGES), b"")
+            yield Packed(shard, key, content, label, problem)
+
+
+def _problem(files: list[Member]) -> str:
+    """What is wrong with a sample's files, in words that follow its name; "" for nothing."""
+    names = listed([file.name + file.remark for file in files])
+    labels = [file.ending for file in files if file.ending in LABELS]
+    images = sum(file.ending in IMAGES and not file.remark for file in files)
+    if not images:
+        return f"has no image ({names}): its name has one dot, and one of {', '.join(sorted(IMAGES))} behind it"
+    if images > 1 or len(set(labels)) < len(labels):
+        return f"has {images} images and {len(labels)} labels ({names}): keep one of each"
+    return ""
 
 
 def _expanded(text: str) -> list[str]:
@@ -110,19 +143,26 @@ def _expanded(text: str) -> list[str]:
     return [str(Path(shard).expanduser()) if is_local(shard) else shard for shard in shards]
 
 
-def _members(shard: str, endings: tuple[str, ...], mode: Any) -> Iterator[dict[str, Any]]:
-    """Every file of a tar archive that ends so, as webdataset's `group_by_keys` wants it.
+def _members(shard: str, with_images: bool) -> Iterator[Member]:
+    """The files of a tar archive that have an ending, with the content of labels and, if wanted, images.
 
     Not by webdataset's own reader: it takes an archive that is cut off between two files for a whole one, and a
     transfer that fails at its end for one that succeeded.
     """
+    wanted = {*LABELS, *(IMAGES if with_images else ())}
+    mode: Any = "r:*" if is_local(shard) and not with_images else "r|*"
     try:
         with webdataset().gopen(shard) as stream, tarfile.open(fileobj=stream, mode=mode) as archive:
             while (member := archive.next()) is not None:
                 archive.members = []  # pyright: ignore[reportAttributeAccessIssue] (or it would remember all of them)
-                wanted = member.name.rsplit("/", maxsplit=1)[-1].lower().endswith(tuple(f".{end}" for end in endings))
-                if wanted and member.isreg() and not member.issparse() and (file := archive.extractfile(member)):
-                    yield {"fname": member.name, "data": file.read(), "__url__": shard}
+                key, ending = webdataset().tariterators.base_plus_ext(member.name)
+                if key and not member.isdir():
+                    plain = member.isreg() and not member.issparse()
+                    file = archive.extractfile(member) if plain and ending.lower() in wanted else None
+                    remark = (
+                        "" if plain else ", which is a link" if member.issym() or member.islnk() else ", no plain file"
+                    )
+                    yield Member(key, ending.lower(), file.read() if file else b"", member.name, remark)
             if archive.fileobj is None or archive.fileobj.read(BLOCK) != bytes(BLOCK):
                 raise tarfile.ReadError("it is cut off, or damaged in the middle")
             while stream.read(1 << 20):  # what pads it: a command that can't write it all would end with an error
@@ -133,7 +173,7 @@ def _members(shard: str, endings: tuple[str, ...], mode: Any) -> Iterator[dict[s
         raise UserError(f"the shard {shard} can't be read ({reason}): replace it, or leave it out") from None
 
 
-def _label(sample: dict[str, Any], name: str) -> str:
+def _label(sample: dict[str, bytes], name: str) -> str:
     """The text of `cls`; or a JSON string or number, or the entry `label` or `cls` of a JSON object."""
     try:
         value = sample["cls"].decode().strip() if "cls" in sample else json.loads(sample["json"])
@@ -143,8 +183,8 @@ def _label(sample: dict[str, Any], name: str) -> str:
             raise ValueError(value)
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"{name} has no label: a file that ends in .cls must stand beside the image and hold a number or a "
-            "name, or one in .json that is one or has it as `label`"
+            f"{name} has no label: a file that ends in .cls must stand beside the image (tar --sort=name) and hold a "
+            "number or a name, or one in .json that is one or has it as `label`"
         ) from error
     return str(int(value)) if str(value).isdecimal() else str(value)
 
