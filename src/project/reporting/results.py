@@ -36,7 +36,7 @@ def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, comma
     The confusion matrix counts test images, [true class][predicted class]; null where there are none.
     """
     split = "test" if "test/accuracy" in fitted.metrics else "val"
-    outcomes = model.outcomes.compute()
+    outcomes = model.outcomes.compute() if split == "test" else None
     if not model.trainer.is_global_zero:
         return
     best = Path(fitted.best_checkpoint) if fitted.best_checkpoint else None
@@ -48,7 +48,7 @@ def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, comma
         "monitor": model.monitor,
         **asdict(fitted),
         "best_checkpoint": str(best) if best else None,
-        **(confusions(outcomes, len(model.classes)) if split == "test" else {"confusion_matrix": None}),
+        **(confusions(outcomes, len(model.classes)) if outcomes is not None else {"confusion_matrix": None}),
         "classes": list(model.classes),
         "versions": versions(),
         "git_commit": git_commit(),
