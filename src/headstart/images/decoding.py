@@ -1,5 +1,6 @@
 """From a file to an upright RGB image, whatever it was saved as."""
 
+import re
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +28,7 @@ ENDINGS, RAW = frozenset(READ_BY_PILLOW.split()), frozenset(OF_CAMERAS.split()) 
 UNREADABLE = RAW | {".heic", ".heif", ".hif", ".jxl"}
 JPEG_MAGIC = b"\xff\xd8\xff"
 END_OF_JPEG = b"\xff\xd9"
+PROGRESSIVE, SCAN, MARKER = 0xC2, 0xDA, re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the last one: after a scan's data
 FLIPS = {2: (-1,), 3: (-1, -2), 4: (-2,), 5: (), 6: (-1,), 7: (-1, -2), 8: (-2,)}  # from 5 on, after a transposition
 
 Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, which may be a higher one than Pillow's
@@ -82,9 +84,30 @@ def _decode_jpeg(content: bytes) -> Tensor:
         # Does it lack but its end mark? With one, libjpeg fills up whatever else is missing, and warns of it.
         with held_stderr() as held:
             image, warning = held.alone(_decode_whole_jpeg, content + END_OF_JPEG)
-        if warning:
+        if warning or not _has_all_scans(content):
             raise
         return image
+
+
+def _has_all_scans(content: bytes) -> bool:
+    """Whether every coefficient of a JPEG comes to its last bit: of a progressive one, whole scans may be missing.
+
+    Markers and scan headers are those of ITU-T T.81, B.2.
+    """
+    lacking: set[tuple[int, int]] = set()  # component and coefficient
+    at = 2
+    while at + 4 <= len(content):
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4])
+        segment, at = content[at + 4 : at + 2 + length], at + 2 + length
+        if marker == PROGRESSIVE:
+            lacking = {(component, i) for component in segment[6::3] for i in range(64)}
+        elif marker == SCAN:
+            first, last, bits = segment[-3:]
+            if bits & 15 == 0:
+                lacking -= {(component, i) for component in segment[1:-3:2] for i in range(first, last + 1)}
+            found = MARKER.search(content, at)
+            at = found.start() if found else len(content)
+    return not lacking
 
 
 def _decode_whole_jpeg(content: bytes) -> Tensor:
