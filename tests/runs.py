@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from headstart.resume.command_line import imply
 from headstart.tracking.history import History
 
 ROOT = Path(__file__).parents[1]
@@ -36,9 +37,10 @@ SOMETHING = "resnet18"  # for whatever a choice wants to be told: a name, a path
 
 
 def composed(*overrides: str) -> DictConfig:
-    """The config of these overrides; what they leave open is filled with something."""
+    """The config of these overrides, and of what they imply; what they leave open is filled with something."""
     with initialize_config_dir(str(CONF)):
-        cfg = compose("train", [*overrides, "run_dir=run", "sweep_dir=sweeps"])
+        implied = [one for one in imply([*overrides]) if not one.startswith("-")]
+        cfg = compose("train", [*implied, "run_dir=run", "sweep_dir=sweeps"])
     for key in OmegaConf.missing_keys(cfg):
         OmegaConf.update(cfg, key, SOMETHING)
     return cfg

@@ -10,9 +10,9 @@ from lightning.pytorch import seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
-from headstart.errors import UserError
 from headstart.files import short
 from headstart.fit import fit
+from headstart.images.checks import check_splits
 from headstart.machine import prepare_process
 from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint
 from headstart.resume.command_line import KEY as RESUME
@@ -24,7 +24,6 @@ from headstart.resume.stored_config import command_of
 from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, log_score
 
 from . import build
-from .data.datamodule import ImageData
 from .head_first import train_head_first
 from .reporting.results import finished_score, report, write_interrupted
 from .reporting.sweep import refuse_several_processes
@@ -64,8 +63,8 @@ def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> 
     seed_everything(cfg.seed, workers=True, verbose=False)
     checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
     images = build.images(cfg)
-    check_splits(images)
     assert images.table is not None
+    check_splits(images.table)
     if checkpoint:
         refuse_other_data(read_checkpoint(checkpoint), images.table)
     model = build.model(cfg, images)
@@ -86,18 +85,3 @@ def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> 
         log_score(trainer.loggers, score, trainer.global_step)
     report(Path(cfg.run_dir), score, fitted, model, command, with_plots=not in_sweep)
     return score
-
-
-def check_splits(images: ImageData) -> None:
-    """Say that nothing is tested; raise UserError where nothing is to train on, or to choose the best epoch by."""
-    assert images.table
-    for split, use in (("train", "to train on"), ("val", "to choose the best epoch by")):
-        if not images.table.has(split):
-            raise UserError(
-                f"there are no {split} images {use}: see data.val_fraction and data.test_fraction, "
-                f"or put class folders with images into {split}/"
-            )
-    if not images.table.has("test"):
-        log.warning(
-            "there are no test images (data.test_fraction, or class folders in test/): this run ends without a test"
-        )

@@ -34,7 +34,8 @@ def own(project: Path) -> None:
     (project / "conf/experiment/mine.yaml").write_text(EXPERIMENT)
     (project / "conf/head/bare.yaml").write_text("_target_: torch.nn.Linear\n_partial_: true\n")
     classifier = project / "src/project/model/classifier.py"
-    edit(classifier, lambda text: text.replace('            "f1":', f'{METRIC}            "f1":'))
+    metrics = project / "src/project/model/metrics.py"
+    edit(metrics, lambda text: text.replace('            "f1":', f'{METRIC}            "f1":'))
     edit(classifier, lambda text: text.replace("loss = F.cross_entropy(", "loss = 2 * F.cross_entropy(", 1))
     edit(project / "conf/solver/adamw.yaml", lambda text: text.replace("torch.optim.AdamW", "torch.optim.RAdam"))
     main = project / "src/project/main.py"

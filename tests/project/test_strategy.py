@@ -106,7 +106,7 @@ def test_a_trained_backbone_is_this_models_alone() -> None:
         ("model.strategy.decay=2", "decay=2"),
         ("backbone.freeze=all", "leaves nothing to train"),
         ("backbone.freeze=until:layer9", "the backbone's stages are"),
-        ("solver=lbfgs", "needs solver=adamw"),
+        ("solver=lbfgs", "take solver=adamw"),
         ("features.cache=true", "is for strategy=frozen"),
     ],
 )

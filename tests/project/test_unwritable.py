@@ -69,9 +69,9 @@ def test_a_run_on_names_that_are_not_utf8(
     assert r"1 other files ignored (1 .j\xf6g)" in said.out
     assert "Logging error" not in said.err
     odd = os.fsdecode(b"w\xf6rk")
-    with pytest.raises(SystemExit, match=r"^error: data.root=w\\xf6rk isn't UTF-8"):
+    with pytest.raises(SystemExit, match=r"^error: data.root=w\\xf6rk is not UTF-8"):
         train(f"data.root={odd}")
     Path(odd).mkdir()
     monkeypatch.chdir(odd)
-    with pytest.raises(SystemExit, match=r"^error: .*/w\\xf6rk isn't UTF-8, as a config has to be: rename it, or come"):
+    with pytest.raises(SystemExit, match=r"^error: .*/w\\xf6rk is not UTF-8, as a config has to be: rename"):
         train()

@@ -49,6 +49,20 @@ def without_broken(table: ImageTable, checked_dir: str | Path, on_error: str, ma
     return table
 
 
+def check_splits(table: ImageTable) -> None:
+    """Say that nothing is tested; raise UserError where nothing is to train on, or to choose the best epoch by."""
+    for split, use in (("train", "to train on"), ("val", "to choose the best epoch by")):
+        if not table.has(split):
+            raise UserError(
+                f"there are no {split} images {use}: see data.val_fraction and data.test_fraction, "
+                f"or put class folders with images into {split}/"
+            )
+    if not table.has("test"):
+        log.warning(
+            "there are no test images (data.test_fraction, or class folders in test/): this run ends without a test"
+        )
+
+
 def check_images(
     paths: Iterable[str], checked_dir: str | Path, on_error: str = "raise", max_pixels: int = MAX_PIXELS
 ) -> CheckedImages:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from ..errors import UserError, printable
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
+from .own_folder import is_first_process
 from .quoting import MULTIRUN, as_typed, quoted, text_of
 from .stored_config import (
     OVERRIDES,
@@ -20,7 +21,6 @@ from .stored_config import (
     StoredConfig,
     compose_with,
     flags_of,
-    is_first_process,
     keep,
     key_of,
     lay_over,
@@ -41,7 +41,7 @@ OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_
 def understand(arguments: list[str]) -> list[str]:
     """What Hydra should be told when these `arguments` were typed; raises UserError."""
     if (here := str(Path.cwd())) != printable(here):
-        raise UserError(f"{here} isn't UTF-8, as a config has to be: rename it, or come by a link of another name")
+        raise UserError(f"{here} is not UTF-8, as a config has to be: rename it, or come by a link of another name")
     load_env()
     arguments = join_flags(as_typed(arguments))
     note_typed(arguments)

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-from ..errors import UserError
+from ..errors import UserError, explain
 from ..files import short
+from .quoting import quoted
 
-RUN, SWEEP = (
-    ".hydra",
-    ".sweep",
-)  # a folder inside is the owner's mark; only one process can make it, on shared disks, too
+# A folder inside is the owner's mark; only one process can make it, on shared disks, too.
+RUN, SWEEP = ".hydra", ".sweep"
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # where Lightning looks for a process's number
 
 log = logging.getLogger(__name__)
@@ -36,7 +34,7 @@ class OwnFolder(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra writes anything."""
-        if next((int(os.environ[name]) for name in RANKS if name in os.environ), 0):  # one of several of the same run
+        if not is_first_process():
             with read_write(config.hydra):
                 config.hydra.output_subdir = None
             return
@@ -50,7 +48,7 @@ class OwnFolder(Callback):
         if own != config.hydra.sweep.dir:
             with read_write(config.hydra):
                 config.hydra.sweep.dir = own
-                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={QuotedString(own, Quote.single).with_quotes()}")
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(own)}")
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Let others go on with it."""
@@ -59,12 +57,17 @@ class OwnFolder(Callback):
     on_multirun_end = on_run_end
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that writes for all of a run."""
+    return next((os.environ[name] for name in RANKS if name in os.environ), "0") == "0"
+
+
 def _take(folder: str, mark: str, resume: str | None) -> str:
     try:
         own = Path(folder) if resume else claim(Path(folder), mark)
         _held.enter_context(held(own, mark))
     except (OSError, UserError) as error:  # which Hydra would make a warning of
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error) or error}")
     if own != Path(folder):
         log.info(f"{short(folder)} is another one's: this goes to {short(own)}")
         return str(own)

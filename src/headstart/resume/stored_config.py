@@ -1,7 +1,6 @@
 """A run's own config, as it lies in its folder: what it goes on with, whatever conf/ says by now."""
 
 import logging
-import os
 import shlex
 import time
 from collections.abc import Iterable
@@ -217,8 +216,3 @@ def _differences(then: Any, now: Any, known_only: bool = False) -> list[str]:
         if old.get(key) != new.get(key) and key not in ignored and not unknown:
             found.append(f"{key}={new.get(key, 'nothing')} (was {old.get(key, 'nothing')})")
     return found
-
-
-def is_first_process() -> bool:
-    """Whether this is the process that writes for all of a run."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))

@@ -77,7 +77,7 @@ def stream(shards: Path, monkeypatch: pytest.MonkeyPatch) -> Stream:
         arguments = [*GIVEN, "data.val=val-0.tar", *TINY, "hydra.run.dir=run", *overrides]
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-        return shards / "run"
+        return max(shards.glob("run*"), key=lambda folder: (folder / ".hydra").stat().st_mtime_ns)
 
     return run
 
