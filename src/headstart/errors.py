@@ -22,6 +22,8 @@ PROJECT_DIR = Path(__file__).parents[2]
 CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
 CUTOFF = 0.5  # of the likeness of two words, from 0 to 1
+OPEN = ("trainer.", "logger.", "callbacks.")  # whose targets take more than the config says
+UNSET = re.compile(r"Environment variable '(.*?)' not found\W+full_key: (\S+)")
 NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # to write
 UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
 
@@ -109,6 +111,8 @@ def explain(error: BaseException) -> str | None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = [option for option in error.options if not option.startswith("_")]
         return f"there is no {group}={name}; {did_you_mean(name, options)}there are {', '.join(options)}"
+    if unset := UNSET.search(str(error)):
+        return f"{unset[2]} takes the environment's {unset[1]}, which isn't set: set it, or put it into the file .env"
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
         return _explain_key(error.__cause__.full_key or "")
     if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
@@ -138,14 +142,16 @@ def _explain_key(key: str) -> str:
     """What to do about a key that the config doesn't have."""
     known, last = known_keys(), key.rpartition(".")[2]
     if key in known:
-        return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}"
+        more = f", or say +{key}=..." if key.startswith(OPEN) else ""
+        return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}{more}"
     close = (
         [last] if last in known else get_close_matches(key, known, 1, CUTOFF)
     )  # data.augment was meant to be augment
     hint = f"did you mean {close[0]}? " if close else ""
     choices = sorted(path.stem for name in close for path in CONF_DIR.glob(f"{name}/[!_]*.yaml"))  # of a group
     hint += f"its choices are {', '.join(choices)}; " if choices else ""
-    return f"there is no {key} in the config; {hint}python train.py --help lists all"
+    more = f"; what a Trainer, logger or callback takes beyond, +{key}=... adds" if key.startswith(OPEN) else ""
+    return f"there is no {key} in the config; {hint}python train.py --help lists all{more}"
 
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 1) -> str:

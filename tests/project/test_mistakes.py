@@ -55,6 +55,8 @@ TYPED = [
     (["seed=1.5"], "seed=1.5 must be"),
     (["seed=99999999999"], "seed=99999999999 must be"),
     (["data.seed=-1"], "data.seed=-1 must be"),
+    (["trainer.max_steps=3"], "what a Trainer, logger or callback takes beyond, +trainer.max_steps=... adds"),
+    (["data=folder", "data.root=${oc.env:NO_SUCH}"], "data.root takes the environment's NO_SUCH, which isn't set"),
     (["+trainer.max_epoch=3"], "lightning.Trainer doesn't take it; did you mean max_epochs?"),
     (["+trainer.gradient_clip_val=abc"], "trainer.gradient_clip_val=abc must be a whole number or a number"),
     (["+data.batchsize=8"], "project.data.folder.folder doesn't take it; did you mean batch_size?"),
