@@ -39,9 +39,9 @@ def test_a_run_changes_what_its_strategy_says_and_nothing_else(train: Train, nam
     backbone, extra, changing = TRAINED[name]
     options = extra or [f"strategy={name}"]
     network = ["backbone=timm", f"backbone.name={backbone}", "backbone.weights=null"]
-    (run_dir,) = train(*network, *options, "logger=none", "data.batch_size=10", "trainer.max_epochs=2")
     if name not in chosen("strategy") and name not in ("until", "last"):
         pytest.skip("no choice of this project")
+    (run_dir,) = train(*network, *options, "logger=none", "data.batch_size=10", "trainer.max_epochs=2")
     adapters = name == "lora" and pytest.importorskip("headstart.extras.lora").add_adapters
     strategy = Strategy(trained="adapters", adapt=adapters) if adapters else None
     before = Freezing(from_timm(backbone, weights=None).network, strategy).network.state_dict()
@@ -138,6 +138,8 @@ def test_lora_is_for_transformers() -> None:
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     train: Train, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
+    if strategy not in chosen("strategy"):
+        pytest.skip("no choice of this project")
     if strategy not in chosen("strategy"):
         pytest.skip("no choice of this project")
     network = ["backbone=timm", f"backbone.name={VIT if strategy == 'lora' else RESNET}", "backbone.weights=null"]
