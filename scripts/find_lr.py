@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 
 from headstart.errors import UserError, readable_errors
 from headstart.machine import terminal
-from headstart.resume.command_line import check, composed, merge_overrides
+from headstart.resume.command_line import check, composed
+from headstart.resume.stored_config import merge_overrides
 from project import TRUSTED
 
 SEARCH = (  # endless, with nothing kept and nothing validated

@@ -108,7 +108,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     # A run that is resumed goes on in its own folder: that is the point, too.
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
-    # Loaders that begin where training stands need no state of their own: see data/order.py.
+    # Loaders that begin where training stands need no state of their own: see images/order.py.
     warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
     # debug=overfit means it so.
     warnings.filterwarnings("ignore", message=r"You requested to overfit but enabled train dataloader shuffling")

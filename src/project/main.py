@@ -40,7 +40,7 @@ def train(cfg: DictConfig) -> float:
     prepare_process()
     build.check_metrics(cfg)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    command = command_of(Path(cfg.run_dir), HydraConfig.get())
+    command = command_of(Path(cfg.run_dir), HydraConfig.get(), bool(cfg.resume))
     earlier = finished_score(cfg.run_dir, command) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")

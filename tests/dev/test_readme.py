@@ -8,9 +8,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from runs import DELETED, ROOT
 
-from headstart.resume.command_line import merge_overrides
 from headstart.resume.going_on import expand_resume
 from headstart.resume.quoting import as_typed
+from headstart.resume.stored_config import merge_overrides
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)

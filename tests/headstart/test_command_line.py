@@ -2,8 +2,9 @@
 
 import pytest
 
-from headstart.resume.command_line import imply, merge_overrides
+from headstart.resume.command_line import imply
 from headstart.resume.quoting import as_typed
+from headstart.resume.stored_config import merge_overrides
 
 
 @pytest.mark.parametrize(

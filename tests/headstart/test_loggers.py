@@ -151,10 +151,6 @@ def test_the_projects_name_in_wandb_may_come_from_its_variable(monkeypatch: pyte
     [
         (["logger=wandb", "+logger.wandb.tag=[a]"], "there is no logger.wandb.tag; did you mean tags"),
         (
-            ["logger=wandb", "logger.wandb.mode=ofline"],
-            "logger.wandb.mode or WANDB_MODE is ofline: choose one of online",
-        ),
-        (
             ["logger=wandb", "+logger.wandb.settings={base_url: http://127.0.0.1:1}"],
             "there is no logger.wandb.settings",
         ),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison.table import spread
-from headstart.resume.command_line import merge_overrides
+from headstart.resume.stored_config import merge_overrides
 from project.data.datamodule import ImageData
 from project.model.classifier import Classifier
 

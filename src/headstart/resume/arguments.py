@@ -49,7 +49,7 @@ def check_arguments(cfg: DictConfig) -> None:
             if name in parameters:
                 written = REFERENCE.fullmatch(str(as_written[name]))  # where its value comes from
                 _check_value(written[1] if written else f"{key}.{name}", node[name], parameters[name])
-            elif not _is_in_conf(key.partition(".")[0], name):
+            elif name not in _words(CONF_DIR / key.partition(".")[0]):  # such as backbone.freeze, which is for others
                 hint = did_you_mean(name, parameters) or f"it takes {listed(sorted(parameters))}"
                 raise UserError(f"there is no {key}.{name}: {node[TARGET]} doesn't take it; {hint.strip()}")
 
@@ -58,8 +58,7 @@ def check_names(cfg: DictConfig) -> None:
     """Raise UserError for a key outside of any `_target_` that is almost one of conf/; any other may be an owner's."""
     plain = {str(key): node for key, node in cfg.items() if isinstance(node, DictConfig) and TARGET not in node}
     keys = [*map(str, cfg), *(f"{key}.{name}" for key, node in plain.items() if key not in NAMED for name in node)]
-    files = [path for path in CONF_DIR.rglob("*.yaml") if path.parent.name != EXPERIMENT]  # which may misspell it, too
-    said = set(re.findall(r"(\w+):", " ".join(path.read_text() for path in files)))
+    said = _words(CONF_DIR)
     for key in keys:
         if key.rpartition(".")[2] not in said and not (CONF_DIR / key).is_dir():
             known = [name for name, choices in known_keys().items() if not choices[0].startswith(EXPERIMENT)]
@@ -67,9 +66,11 @@ def check_names(cfg: DictConfig) -> None:
                 raise UserError(f"there is no {key}: did you mean {close[0]}? python train.py --help lists all")
 
 
-def _is_in_conf(group: str, name: str) -> bool:
-    """Whether a group's files have such a key: one that no target takes, such as backbone.freeze, is for others."""
-    return any(re.search(rf"\b{name}:", path.read_text()) for path in (CONF_DIR / group).glob("*.yaml"))
+@cache  # for all jobs of a sweep
+def _words(folder: Path) -> set[str]:
+    """Every key in the files below a folder, but for experiments, which may misspell it, too."""
+    files = [path for path in folder.rglob("*.yaml") if path.parent.name != EXPERIMENT]
+    return set(re.findall(r"(\w+):", " ".join(path.read_text() for path in files)))
 
 
 def _check_value(key: str, value: object, annotation: ast.expr | None) -> None:

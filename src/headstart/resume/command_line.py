@@ -14,7 +14,6 @@ from .arguments import check_arguments, takes
 from .environment import load_env
 from .implied import DESCENT_ONLY, implied_by_files
 from .quoting import MULTIRUN, as_typed
-from .stored_config import merge_overrides as merge_overrides
 
 KEY = "resume="
 # What would be found out only once torch is there.

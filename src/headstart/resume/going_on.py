@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import execution_whitelist
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError, printable
 from .command_line import KEY, check, imply, join_flags
@@ -55,6 +55,7 @@ def begin(cfg: DictConfig) -> DictConfig:
     """
     run_dir, typed = Path(HydraConfig.get().runtime.output_dir), told_now(HydraConfig.get())
     stored = read_stored(run_dir) if cfg.resume else None
+    before = stored or StoredConfig(OmegaConf.to_container(cfg), typed, [])  # pyright: ignore (what Hydra has written)
     if stored:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             new = [one for one in typed if one not in stored.overrides]
@@ -65,7 +66,7 @@ def begin(cfg: DictConfig) -> DictConfig:
     if is_first_process():
         if stored:
             say_differences(stored, cfg)
-        keep(cfg, typed, run_dir)
+        keep(cfg, typed, run_dir, before)
     return cfg
 
 

@@ -7,7 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
-from ..errors import UserError
+from ..errors import UserError, printable
 
 MULTIRUN = ("-m", "--multirun")
 # Keys whose values are paths, or names that may be one, by their last word: `2024_11` is no number there.
@@ -49,9 +49,8 @@ def as_typed(arguments: list[str]) -> list[str]:
     Raises UserError for a path that no config can hold.
     """
     for argument in arguments:
-        if re.search("[\ud800-\udfff]", argument):  # bytes that are no text
-            shown = os.fsencode(argument).decode(errors="backslashreplace")
-            raise UserError(f"{shown} is not UTF-8, as a config has to be: {WAY_OUT}")
+        if printable(argument) != argument:
+            raise UserError(f"{argument} is not UTF-8, as a config has to be: {WAY_OUT}")
     sweeps = any(argument in MULTIRUN for argument in arguments)
     return [_as_typed(argument, sweeps) for argument in arguments]
 

@@ -67,14 +67,15 @@ def _read(run_dir: Path) -> tuple[Path, StoredConfig | None]:
     return first, None
 
 
-def keep(cfg: DictConfig, overrides: list[str], run_dir: Path) -> None:
-    """Write a config, and what was typed for it, into its run's folder, unless they are there already."""
+def keep(cfg: DictConfig, overrides: list[str], run_dir: Path, stored: StoredConfig) -> None:
+    """Write a config, and what was typed for it, into its run's folder, unless that is what is `stored` there."""
     values: Any = OmegaConf.to_container(cfg)
     remember_config(values)
-    folder, (_, stored) = run_dir / ".hydra", _read(run_dir)
-    if stored and stored.overrides == overrides and _differences(stored.values, values) == []:
+    folder = run_dir / ".hydra"
+    is_there = stored.overrides == overrides and not _differences(stored.values, values)
+    if is_there and (folder / OVERRIDES).is_file():
         return
-    if stored and stored.overrides != overrides:  # into a folder of its own: a kill leaves the one before
+    if stored.overrides != overrides:  # into a folder of its own: a kill leaves the one before
         folder /= time.strftime("%Y-%m-%d_%H-%M-%S")
     write_atomically(folder / CONFIG, OmegaConf.to_yaml(cfg))
     write_atomically(folder / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(overrides)))
@@ -135,10 +136,11 @@ def flags_of(content: Any) -> list[str]:
     return [f"{flag}={value}" for flag, value in flags.items() if value not in usual]
 
 
-def command_of(run_dir: Path, hydra: Any) -> str:
+def command_of(run_dir: Path, hydra: Any, is_resumed: bool) -> str:
     """What to type to do a run again: its flags, and all that was typed for it by now."""
     content: Any = {"hydra": OmegaConf.to_container(hydra)}
-    began, stored = read_plainly(run_dir / ".hydra" / HYDRA) or content, _read(run_dir)[1]
+    began = (read_plainly(run_dir / ".hydra" / HYDRA) if is_resumed else None) or content
+    stored = _read(run_dir)[1] if is_resumed else None  # it takes a while
     first = began["hydra"]["overrides"]["hydra"]
     configs = [one for one in first if f"{key_of(one)}.".replace("/", ".").split(".")[1] not in MACHINERY]
     told = stored.overrides if stored else told_now(hydra)

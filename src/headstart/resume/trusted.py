@@ -9,7 +9,7 @@ configs and results; and `pipe:`, which runs a shell command.
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,8 @@ def note_typed(arguments: list[str]) -> None:
 
 
 def _remember(texts: Iterable[str]) -> None:
-    new = [text for text in texts if text not in _remembered()]
-    if new:
+    known = set(_remembered())
+    if new := [text for text in texts if text not in known]:
         with suppress(OSError), TYPED.open("a") as file:  # where nothing can be written, nothing is remembered
             file.writelines(f"{json.dumps(text)}\n" for text in new)
 
@@ -104,12 +104,12 @@ def _remembered() -> list[str]:
         return []
 
 
-def refuse_untyped_commands(commands: Iterable[str]) -> None:
+def refuse_untyped_commands(commands: Sequence[str]) -> None:
     """Raise UserError for what runs a shell command, as `pipe:` does, and was not typed as it is.
 
     Give it what the whole config came to: then no interpolation or brace can hide a command.
     """
-    overrides = map(parsed, [*_typed, *_remembered()])
+    overrides = map(parsed, [*_typed, *_remembered()] if commands else ())  # parsing takes a millisecond each
     known = {str(value) for override in overrides if override for value in _walk(override.value())}
     for text in commands:
         if text not in known:

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from ..errors import UserError, did_you_mean, listed
-from .wandb_options import MODES
 
 FIRST_ANSWER = 1.0  # seconds until W&B's server must have taken a connection; offline without
 OPENING, CLOSING = 5.0, 5.0  # seconds that opening and closing a run on the server may take
@@ -118,8 +117,6 @@ def _log_offline(reason: str, save_dir: str) -> None:
 
 
 def _why_offline(library: Any, mode: str) -> str | None:
-    if mode not in MODES:
-        raise UserError(f"logger.wandb.mode or WANDB_MODE is {mode}: choose one of {', '.join(MODES)}")
     if mode in ("offline", "dryrun"):
         return f"mode={mode}"
     if mode == "disabled":

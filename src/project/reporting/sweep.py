@@ -50,7 +50,7 @@ class SweepTable(Callback):
             _note(config, {"overrides": overrides, "score": None, "error": "no end: it runs, or was killed"})
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Note a job's score, or why it failed; `sweep.json` always holds the jobs that have begun so far."""
+        """Note a job's score, or why it failed."""
         found = job_return._return_value
         if config.hydra.mode != RunMode.MULTIRUN or isinstance(found, SystemExit | KeyboardInterrupt):
             return  # a signal ends the whole sweep
@@ -60,14 +60,15 @@ class SweepTable(Callback):
             log.error(f"job failed: {job['error']}", exc_info=None if explain(found) else found)
             job_return.status, job_return.return_value = JobStatus.COMPLETED, math.nan
         _note(config, job)
-        write_jobs(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the table, and that of `folds.json` if there are folds; the process ends with 1 when a job failed."""
         sweep_dir, error = Path(config.hydra.sweep.dir), sys.exception()
-        jobs = write_jobs(sweep_dir) if error is None or isinstance(error, Exception) else []
+        jobs = write_jobs(sweep_dir)
         failed = sum(job["error"] is not None for job in jobs)
-        if error and not failed:  # a signal, a config that can't be, or a launcher's own
+        if error and not (
+            failed and isinstance(error, Exception)
+        ):  # a signal, a config that can't be, or a launcher's own
             return
         tables: list[Table | str] = [job_table(jobs)]
         if means := over_folds(jobs):

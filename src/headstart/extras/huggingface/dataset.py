@@ -15,7 +15,6 @@ from ...images.stored import EncodedImage, read_stored, store_once
 from ...images.table import SPLIT_NAMES, Row
 from ...weights import reason
 
-SPLITS = SPLIT_NAMES | {"dev": "val"}
 LABELS = ("label", "labels", "class")  # what label columns are called
 PLAIN = ("string", "large_string", "bool", "int", "uint")  # what a label's type begins with, if it is no ClassLabel
 TIMEOUT = 20  # seconds to wait for the Hub
@@ -105,7 +104,7 @@ def _parts(name: str, loaded: Any) -> Parts:
     there = ", ".join(parts)
     found: dict[str | None, Any] = {}
     for key, part in parts.items():
-        split = SPLITS.get(key.lower())
+        split = SPLIT_NAMES.get(key.lower())
         if split in found:
             raise UserError(f"{name} has several {split} splits among {there}: it must be one")
         if split:
