@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import UserError
 
@@ -71,6 +72,26 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Float images [batch, 3, height, width] with channels last, from uint8 ones; see `compute_features`."""
     # In the order in which they were decoded, then rearranged: with channels last, a CPU subtracts ten times as slowly.
     return (images - mean).div_(std).contiguous(memory_format=torch.channels_last)
+
+
+class DepthwiseInFloat32(TorchFunctionMode):
+    """Inside, depthwise convolutions keep float32 under autocast on a CPU, which costs less time than it saves.
+
+    Their gradients take a CPU 2 to 18 times as long in bfloat16; EfficientNet-Lite0 trains 1.6 times as fast with this.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func`."""
+        if func is torch.conv2d and torch.is_autocast_enabled("cpu") and args[1].shape[1] == 1:
+            with torch.autocast("cpu", enabled=False):
+                return func(args[0].float(), *args[1:], **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def features_to_train(network: nn.Module, images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """The same as `compute_features`, with a graph behind it: for a network that is trained, on a batch as it is."""
+    with DepthwiseInFloat32():
+        return network(normalise(images, mean, std)).float()
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
+from headstart.backbone import features_to_train
 from headstart.machine import best_precision
 
 
@@ -23,3 +25,17 @@ def test_cpu(monkeypatch: pytest.MonkeyPatch, avx512: bool, amx: bool) -> None:
 
 def test_mps() -> None:
     assert best_precision("mps") == "32-true"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_depthwise_convolutions_are_trained_in_float32(dtype: torch.dtype) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 1), nn.Flatten())
+    found: list[torch.dtype] = []
+    for layer in network[:3]:
+        layer.register_forward_hook(lambda *seen: found.append(seen[-1].dtype))
+    images, zero, one = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8), torch.zeros(1), torch.ones(1)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        features_to_train(network, images, zero, one).sum().backward()
+        assert torch.is_autocast_enabled("cpu") == (dtype == torch.bfloat16)
+    assert found == [dtype, torch.float32, dtype]
+    assert all(weight.grad is not None and weight.grad.dtype == torch.float32 for weight in network.parameters())

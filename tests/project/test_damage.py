@@ -150,10 +150,10 @@ def test_a_kill_while_the_last_checkpoint_is_moved_loses_no_name(
 
 
 class Hungry(nn.Module):
-    """Asks for 256 MB of memory for every image, and touches little of it."""
+    """Asks for 128 MB of memory for every image, and touches little of it."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.empty(len(images), 2**26)[:, :1].fill_(1) + images.mean(dim=(1, 2, 3))[:, None]
+        return torch.empty(len(images), 2**25)[:, :1].fill_(1) + images.mean(dim=(1, 2, 3))[:, None]
 
 
 def features_within(megabytes: int, connection: Any) -> None:
@@ -164,8 +164,8 @@ def features_within(megabytes: int, connection: Any) -> None:
     connection.send((features.flatten().tolist(), set(backbone._that_fit.values())))
 
 
-# All 16 ask for 4 GB. What new threads take of the limit, and what earlier tests have freed, differs; not by 2 GB.
-@pytest.mark.parametrize(("megabytes", "fits"), [(10_000, [set()]), (2000, [{8}, {4}, {2}, {1}])])
+# All 16 ask for 2,048 MB. What new threads take of the limit, and what earlier tests have freed, differs by hundreds.
+@pytest.mark.parametrize(("megabytes", "fits"), [(10_000, [set()]), (2000, [{8}, {4}])])
 def test_what_is_too_much_for_the_memory_goes_in_parts(megabytes: int, fits: list[set[int]]) -> None:
     ours, theirs = multiprocessing.get_context("fork").Pipe()
     process = multiprocessing.get_context("fork").Process(target=features_within, args=(megabytes, theirs))

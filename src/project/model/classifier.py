@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from torch.optim import AdamW, Optimizer
 from torchmetrics import MetricCollection
 
-from headstart.backbone import Backbone, compute_features, normalise
+from headstart.backbone import Backbone, compute_features, features_to_train
 from headstart.freezing import Freezing
 from headstart.resume.checkpoints import describe_model, drop_backbone, load_model, restore_backbone
 
@@ -99,7 +99,7 @@ class Classifier(LightningModule):
         if images.dtype != torch.uint8:
             return images
         if self.training and self.freezing.modules:
-            return self.backbone(normalise(images, self.mean, self.std)).float()
+            return features_to_train(self.backbone, images, self.mean, self.std)
         return compute_features(self.backbone, images, self.mean, self.std)
 
     def forward(self, images: Tensor) -> Tensor:
