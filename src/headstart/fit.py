@@ -1,5 +1,6 @@
 """Objects in, metrics out: fit a model, then validate and test its best checkpoint."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from .errors import UserError
-from .features.cache import MEASURED_AT_ONCE, FeatureData
-from .images.table import ImageTable
+from .features.cache import FeatureData
+from .limits import ValidateAtTheEnd, splits_to_measure, table_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,13 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
     stopwatch = Stopwatch()
     if isinstance(data, FeatureData) and not data.live:
         trainer.num_sanity_val_steps = 0  # pyright: ignore[reportAttributeAccessIssue] (an epoch is soon over)
-    trainer.callbacks[:0] = [TrainingMeans(), stopwatch]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
+    trainer.callbacks[:0] = [TrainingMeans(), stopwatch, ValidateAtTheEnd()]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
     best = best_checkpoint(trainer)
+    if not best and any(getattr(callback, "save_top_k", 0) for callback in trainer.checkpoint_callbacks):
+        log.warning("nothing was validated, and no best.ckpt kept: what is measured are the last weights")
     metrics = measure(model, data, trainer, best, splits)
-    table = _table(data)
+    table = table_of(data)
     return Fitted(
         metrics=metrics,
         best_checkpoint=best,
@@ -49,28 +54,6 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
         images_per_second=stopwatch.images / stopwatch.seconds["fit"],
         skipped_images=table.skipped if table else 0,
     )
-
-
-def splits_to_measure(data: LightningDataModule, trainer: Trainer) -> list[str]:
-    """Those of val and test that have images, unless the Trainer is told to leave them out.
-
-    Raises UserError for a fraction that is less than a batch: Lightning would say so after training.
-    """
-    table, found = _table(data), []
-    size = (MEASURED_AT_ONCE if isinstance(data, FeatureData) else getattr(data, "batch_size", 1)) * trainer.world_size
-    for split, limit in (("val", trainer.limit_val_batches), ("test", trainer.limit_test_batches)):
-        batches = -(-len(table.part(split)) // size) if table else 0
-        if isinstance(limit, float) and 0 < limit * batches < 1:
-            raise UserError(
-                f"trainer.limit_{split}_batches={limit} of {batches} is no whole batch: give a number of batches"
-            )
-        if limit and (table is None or table.has(split)):
-            found.append(split)
-    return found
-
-
-def _table(data: LightningDataModule) -> ImageTable | None:
-    return getattr(data.images if isinstance(data, FeatureData) else data, "table", None)
 
 
 def fit_head(head: nn.Module, head_model: LightningModule, data: FeatureData, trainer: Trainer) -> None:
@@ -181,9 +164,12 @@ class TrainingMeans(Callback):
                 rows = torch.stack([rows.sum(dim=0), *[torch.zeros(3)] * (trainer.world_size - 1)])
             self.sums = rows[trainer.global_rank].to(trainer.strategy.root_device)
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start anew; not sooner, as an epoch that `max_steps` ends in its middle may be gone on with."""
+        self.sums = None
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log them, and start anew."""
+        """Log them."""
         if self.sums is not None:
             loss, hits, images = trainer.strategy.reduce(self.sums, reduce_op="sum")
             pl_module.log_dict({"train/loss": loss / images, "train/accuracy": hits / images})
-        self.sums = None

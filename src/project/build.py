@@ -144,7 +144,7 @@ def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> 
     }
     if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.unfreeze_every:
         options["strategy"] = "ddp_find_unused_parameters_true"  # stages that join in later have no gradients yet
-    return instantiate(cfg.trainer)(callbacks=callbacks, **options)
+    return instantiate(cfg.trainer, _convert_="all")(callbacks=callbacks, **options)
 
 
 def hyperparameters(cfg: DictConfig) -> dict[str, Any]:

@@ -17,6 +17,7 @@ ROADS = {
         "head=mlp", "features.batch_size=8", "~model.scheduler.warmup", "+model.scheduler.patience=0",
         "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
     ],
+    "limits": ["head=mlp", "features.batch_size=8", "+trainer.max_steps=14", "+trainer.val_check_interval=3"],
     "lbfgs": [],
     "lbfgs live": LIVE,
 }  # fmt: skip
@@ -49,3 +50,25 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(train: Train, monkeypatch: 
         assert results(run_dir)["status"] == "interrupted"
     go_on(monkeypatch, f"resume={run_dir}")
     assert_equal(outcome(run_dir), wanted, road)
+
+
+ENDS = {  # by what a run ends in the middle of an epoch of 5 batches, and what is said to go on with it, twice
+    "max_steps": (["+trainer.max_steps=7", "patience=99"], ["trainer.max_steps=9"], ["trainer.max_steps=14"]),
+    "patience": (["+trainer.val_check_interval=2", "patience=0"], ["patience=1"], ["patience=4"]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ENDS)
+def test_a_run_that_has_ended_in_an_epoch_goes_on_there(
+    train: Train, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    options = ["head=mlp", "features.batch_size=8", "model.scheduler=null", "trainer.max_epochs=4", "logger=none"]
+    # No weight moves, so no score improves; the order of the images alone tells by the loss what was trained on.
+    options += ["model.lr=0"] if end == "patience" else []
+    first, *more = ENDS[end]
+    train(*options, *first, *more[-1], "hydra.run.dir=logs/runs/whole")
+    train(*options, *first, "hydra.run.dir=logs/runs/ended")
+    for said in more:
+        go_on(monkeypatch, "resume=logs/runs/ended", *said)
+    assert_equal(outcome(Path("logs/runs/ended")), outcome(Path("logs/runs/whole")), end)

@@ -55,8 +55,7 @@ class History(Callback):
 
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:
     """What was measured in the present epoch, by name; Lightning also remembers what an earlier validation came to."""
-    every = trainer.check_val_every_n_epoch
-    validated = every is None or (trainer.current_epoch + 1) % every == 0
+    validated = trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.ready
     found = sorted(trainer.callback_metrics.items())
     return {name: float(value) for name, value in found if validated or not name.startswith("val/")}
 

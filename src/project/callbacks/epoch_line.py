@@ -14,4 +14,5 @@ class EpochLine(Callback):
         """Print it through the progress bar, which would be torn by a plain print."""
         metrics = epoch_metrics(trainer)
         values = "  ".join(f"{name} {metrics[name]:.4f}" for name in SHOWN if name in metrics)
-        pl_module.print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {values}")
+        last = f"/{trainer.max_epochs}" if trainer.max_epochs != -1 else ""
+        pl_module.print(f"epoch {trainer.current_epoch + 1}{last}  {values}")

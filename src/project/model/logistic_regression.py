@@ -41,6 +41,10 @@ class LogisticRegression(Classifier):
                 f"model.strongest={strongest} model.weakest={weakest} model.max_iter={max_iter}: give penalties "
                 "above 0, the strongest first, and at least one iteration"
             )
+        if not epochs or epochs < 1:
+            raise UserError(
+                f"trainer.max_epochs={epochs}: solver=lbfgs shares its penalties out over them: give a number"
+            )
         last_layer(self.head)
         self.strongest, self.weakest, self.max_iter, self.epochs = strongest, weakest, max_iter, epochs
         self.automatic_optimization = False

@@ -1,0 +1,69 @@
+"""What a Trainer's limits leave to be trained, validated and measured."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+
+from .errors import UserError
+from .features.cache import MEASURED_AT_ONCE, FeatureData
+from .images.table import ImageTable
+
+
+def splits_to_measure(data: LightningDataModule, trainer: Trainer) -> list[str]:
+    """Those of val and test that have images, unless the Trainer is told to leave them out.
+
+    Raises UserError for limits that leave nothing to be trained, validated or measured: Lightning would say so later,
+    or never.
+    """
+    table = table_of(data)
+    _refuse_none(trainer)
+    batches = {split: _batches(data, trainer, split) for split in ("train", "val", "test")} if table else {}
+    for split, number in batches.items():
+        limit = getattr(trainer, f"limit_{split}_batches")
+        if isinstance(limit, float) and 0 < limit * number < 1:
+            key = "overfit_batches" if trainer.overfit_batches and split != "test" else f"limit_{split}_batches"
+            raise UserError(f"trainer.{key}={limit} of {number} is no whole batch: give a number of batches")
+        if split == "train" and trainer.check_val_every_n_epoch:
+            _refuse_late_validation(trainer, min(number, limit) if isinstance(limit, int) else int(number * limit))
+    limits = {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
+    return [split for split, limit in limits.items() if limit and (table is None or table.has(split))]
+
+
+def _batches(data: LightningDataModule, trainer: Trainer, split: str) -> int:
+    """How many there are of a split's images, on each device."""
+    table, size, full = table_of(data), getattr(data, "batch_size", 1), False
+    if isinstance(data, FeatureData):
+        size, full = size if split == "train" else MEASURED_AT_ONCE, split == "train" and data.full_batch
+    return data.views if full else -(-len(table.part(split)) // (size * trainer.world_size))
+
+
+def _refuse_none(trainer: Trainer) -> None:
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    for key, value in (("max_epochs", epochs), ("max_steps", trainer.max_steps)):
+        if value == 0:
+            raise UserError(f"trainer.{key}=0 trains nothing: give a number from 1 up, or -1 for no such limit")
+    if every and epochs and 0 < epochs < every:
+        raise UserError(f"trainer.check_val_every_n_epoch={every} of {epochs} epochs validates nothing: give less")
+
+
+def _refuse_late_validation(trainer: Trainer, batches: int) -> None:
+    interval = trainer.val_check_interval
+    if isinstance(interval, int) and interval > batches:
+        raise UserError(
+            f"trainer.val_check_interval={interval} is more than the {batches} batches of an epoch: give less, or add "
+            "+trainer.check_val_every_n_epoch=null to count on from epoch to epoch"
+        )
+
+
+def table_of(data: LightningDataModule) -> ImageTable | None:
+    """The images behind `data`, if they are known."""
+    return getattr(data.images if isinstance(data, FeatureData) else data, "table", None)
+
+
+class ValidateAtTheEnd(Callback):
+    """Validates what `max_steps` ends in the middle of an epoch: else its weights could never be the best."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Have Lightning validate after this batch if it is the last of all."""
+        if trainer.global_step == trainer.max_steps:
+            trainer.val_check_batch = 1
