@@ -17,12 +17,13 @@ from headstart.errors import UserError
 from headstart.features.cache import FeatureData
 from headstart.images.augmentation import Mixing
 from headstart.machine import best_precision, repeatable
-from headstart.resume.checkpoints import AtomicCheckpointIO
+from headstart.resume.checkpoints import AtomicCheckpointIO, refuse_what_cant_be_loaded
 from headstart.resume.environment import without_secrets
 from headstart.resume.steps import StepSeed
 from headstart.resume.trusted import refuse_untyped_commands
 from headstart.tracking.history import History
 
+from . import TRUSTED
 from .callbacks.epoch_line import EpochLine
 from .data.datamodule import ImageData
 from .model.classifier import Classifier
@@ -66,6 +67,7 @@ def model(cfg: DictConfig, data: ImageData) -> Classifier:
     made: Classifier = instantiate(cfg.model, _convert_="all")(
         backbone=pretrained, head=head(cfg), classes=data.classes, class_weights=data.class_weights
     )
+    refuse_what_cant_be_loaded(dict(made.hparams), TRUSTED)
     if data.augment.mixes:
         made.mix = Mixing(len(made.classes), data.augment.mixup, data.augment.cutmix)
     trained = sum(weight.numel() for weight in made.backbone.parameters() if weight.requires_grad)
@@ -114,10 +116,10 @@ def callbacks(cfg: DictConfig) -> list[Callback]:
     """The chosen callbacks; those that watch a metric take its own best, be it the largest or the smallest value."""
     made = []
     for node in cfg.callbacks.values():
-        callback = instantiate(node)
+        callback = instantiate(node, _convert_="all")
         best = direction(getattr(callback, "monitor", None))
         if best and getattr(callback, "mode", best) != best:  # Lightning takes the smallest where nothing is said
-            callback = instantiate(node, mode=best)
+            callback = instantiate(node, _convert_="all", mode=best)
         made.append(callback)
     return [callback for callback in made if callback is not None]
 

@@ -93,7 +93,7 @@ def test_what_is_trained_is_what_a_plain_trainer_trains(tmp_path: Path, limits: 
     quiet()
     wanted = Trainer(**PLAIN | limits, enable_checkpointing=False)
     wanted.fit(plain := Line(manual), datamodule=Data())
-    model, trainer, fitted = run(tmp_path, limits, manual=manual)
+    _, _, fitted = run(tmp_path, limits, manual=manual)
     if not limits.get("fast_dev_run"):
         kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
         assert kept["global_step"] == wanted.global_step
@@ -137,3 +137,14 @@ def test_early_stopping_ends_a_run_where_it_ends_a_plain_one(tmp_path: Path, opt
         rows = read_history(tmp_path / "metrics.csv")
         assert len(rows) == wanted.current_epoch > 0
         assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == wanted.global_step
+
+
+class Keeps(Callback):
+    def state_dict(self) -> dict[str, Any]:
+        return {"path": Path("x")}
+
+
+def test_a_callback_whose_state_cant_be_loaded_is_named_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="its callback Keeps holds pathlib"):
+        run(tmp_path, {}, Keeps())
+    assert not read_history(tmp_path / "metrics.csv")

@@ -5,8 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from omegaconf import ListConfig
+from runs import Train
 
 from headstart.errors import UserError
+from headstart.resume.checkpoints import refuse_what_cant_be_loaded
+from headstart.specs import to_spec
+from project import TRUSTED
 from project.backbones.torchvision import from_torchvision
 from project.model import heads
 from project.model.classifier import Classifier
@@ -160,3 +165,43 @@ def test_a_foreign_checkpoint_is_named(tmp_path: Path) -> None:
         Classifier.load_from_checkpoint(tmp_path / "foreign.ckpt")
     with pytest.raises(ValueError, match="there is no checkpoint"):
         Classifier.load_from_checkpoint(tmp_path / "nowhere.ckpt")
+
+
+class Own(torch.optim.SGD):
+    """An optimizer of a package that isn't trusted."""
+
+
+AdamW, StepLR, Several = torch.optim.AdamW, torch.optim.lr_scheduler.StepLR, torch.optim.lr_scheduler.MultiStepLR
+HELD = {  # what a model was made of, and what torch couldn't load again, or TRUSTED doesn't name
+    "tuple": ({"optimizer": partial(AdamW, betas=(0.9, 0.98))}, None),
+    "lists": ({"optimizer": partial(AdamW, betas=[0.9, 0.98]), "scheduler": partial(Several, milestones=[1, 2])}, None),
+    "mapping": ({"head": partial(heads.linear, norm={"layer": [1]})}, None),
+    "config": (
+        {"optimizer": partial(AdamW, betas=ListConfig([0.9, 0.98]))},
+        "its optimizer holds omegaconf.listconfig",
+    ),
+    "module": ({"head": partial(heads.linear, norm=torch.nn.ReLU())}, r"its head holds torch\.nn\.modules"),
+    "function": (
+        {"scheduler": partial(StepLR, step_size=partial(round, 2.5))},
+        "its scheduler holds functools.partial",
+    ),
+    "lambda": ({"scheduler": partial(StepLR, step_size=lambda epoch: epoch)}, "its scheduler holds .*lambda"),
+    "stranger": ({"optimizer": Own}, r"Own \(optimizer\) isn't in TRUSTED \(src/project/__init__\.py\)"),
+    "builtin": ({"head": dict}, r"builtins\.dict \(head\) isn't in TRUSTED"),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_no_checkpoint_could_be_loaded_with_is_refused_before_training(model: Classifier, name: str) -> None:
+    made_of, said = HELD[name]
+    described = dict(model.hparams) | {key: to_spec(part) for key, part in made_of.items()}
+    if said is None:
+        return refuse_what_cant_be_loaded(described, TRUSTED)
+    with pytest.raises(UserError, match=said):
+        refuse_what_cant_be_loaded(described, TRUSTED)
+
+
+def test_a_list_that_cant_be_saved_costs_no_epoch(train: Train, workdir: Path) -> None:
+    with pytest.raises(SystemExit, match="its optimizer holds"):
+        train("solver=adamw", "+model.optimizer._convert_=none", "+model.optimizer.betas=[0.9,0.98]")
+    assert not list(workdir.glob("logs/**/metrics.csv"))

@@ -6,6 +6,7 @@ changed; those that were trained are in it. Everything is of plain types, for `t
 
 import io
 import logging
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ..specs import Later, Spec, from_spec, to_spec
 log = logging.getLogger(__name__)
 
 PREFIX = "backbone."
+PARTS = ("head", "optimizer", "scheduler")  # functions that a checkpoint names
 FORMAT = 2  # raise it whenever earlier checkpoints can't be loaded any more
 
 
@@ -32,6 +34,34 @@ def describe_model(
     specs = {name: to_spec(part) if part else None for name, part in parts.items()}
     made_of = {"format": FORMAT, "backbone": dict(backbone.spec), "digest": backbone.digest, "classes": list(classes)}
     return made_of | specs | values
+
+
+def refuse_what_cant_be_loaded(described: dict[str, Any], trusted: tuple[str, ...], name: str = "model") -> None:
+    """Raise UserError where a checkpoint that holds this couldn't be read again, or asks for a part that isn't trusted.
+
+    Better before the first epoch than after the last one.
+    """
+    for key, value in described.items():
+        content = io.BytesIO()
+        try:
+            torch.save(value, content)
+            content.seek(0)
+            kept = torch.load(content, weights_only=True)
+        except Exception as error:  # whatever can't be pickled, or is more than plain values
+            found = re.search(r"GLOBAL (\S+)", str(error))
+            reason = found[1] if found else str(error).split("\n")[0]
+            raise UserError(
+                f"{name}: its {key} holds {reason}, with which no checkpoint could be loaded again: give it numbers, "
+                "text, lists and mappings alone"
+            ) from error
+        if key in PARTS and kept:
+            try:
+                from_spec(kept, trusted)
+            except UserError as error:
+                raise UserError(
+                    f"{kept['_target_']} ({key}) isn't in TRUSTED (src/project/__init__.py), by which a checkpoint is "
+                    "loaded again: add it there"
+                ) from error
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.loops.loop import _Loop
 
 from ..errors import UserError
+from .checkpoints import refuse_what_cant_be_loaded
 from .steps import refuse_bad_weights
 
 BETWEEN_EPOCHS = 10.0  # seconds that must have passed: an epoch of features is repeated faster than it is saved
@@ -54,6 +55,7 @@ class LastCheckpoint(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; a run that early stopping had ended stays ended, unless its limits are others now."""
         self._saved_at = time.monotonic()
+        self._rehearse(trainer)
         reasons = [stopping.stopping_reason for stopping in trainer.early_stopping_callbacks]
         trainer.should_stop |= any(reason != EarlyStoppingReason.NOT_STOPPED for reason in reasons)
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self._measured.items()})
@@ -120,6 +122,14 @@ class LastCheckpoint(Checkpoint):
         if (self.dirpath / "next.ckpt").exists():
             self._move_down(trainer)
 
+    def _rehearse(self, trainer: Trainer) -> None:
+        """Raise UserError where the state of a callback, an optimizer or a scheduler could be saved, but not loaded."""
+        states = {f"callback {one.state_key}": one.state_dict() for one in trainer.callbacks}  # pyright: ignore[reportAttributeAccessIssue]
+        states |= {f"optimizer {type(one).__name__}": one.state_dict()["param_groups"] for one in trainer.optimizers}
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+        states |= {f"scheduler {type(one).__name__}": one.state_dict() for one in schedulers}
+        refuse_what_cant_be_loaded(states, (), "this run")
+
     def _move_down(self, trainer: Trainer) -> None:
         """A kill between any two of these moves leaves all checkpoints, under one name or another."""
         names = ["next.ckpt", "last.ckpt", *(f"last-{number}.ckpt" for number in range(1, self.keep))]
@@ -135,5 +145,5 @@ def _limits(stopping: EarlyStopping) -> dict[str, Any]:
 
 
 def _go_on_plainly(trainer: Trainer) -> None:
-    """Tell Lightning that nothing has to be made up for; its own setter says the contrary where there is `max_steps`."""
+    """Tell Lightning that nothing has to be made up for; its own setter says the contrary with `max_steps`."""
     _Loop.restarting.fset(trainer.fit_loop, False)  # pyright: ignore[reportOptionalCall]

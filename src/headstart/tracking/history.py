@@ -1,6 +1,7 @@
 """Writes `metrics.csv`, one row an epoch, whichever logger is chosen."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class History(Callback):
         # Resumed from best.ckpt, for want of a better, Lightning ends that epoch once more, with nothing trained.
         if trainer.is_global_zero and trainer.current_epoch > self._last_epoch:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr} | epoch_metrics(trainer)
+            own = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": lr}
+            row = own | epoch_metrics(trainer) | own  # whatever a callback logs by these names
             if row.keys() <= set(self._columns):
                 with self.path.open("a", newline="") as file:
                     csv.DictWriter(file, self._columns, restval="").writerow(row)
@@ -49,8 +51,11 @@ class History(Callback):
     def _write(self, rows: list[dict[str, float]]) -> None:
         """The whole file anew, as its columns are others now."""
         self._columns = list(dict.fromkeys(name for row in rows for name in row))
-        lines = [self._columns, *([row.get(name, "") for name in self._columns] for row in rows)]
-        write_atomically(self.path, "".join(",".join(map(str, line)) + "\r\n" for line in lines))
+        content = io.StringIO()
+        writer = csv.DictWriter(content, self._columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.path, content.getvalue())
 
 
 def epoch_metrics(trainer: Trainer) -> dict[str, float]:

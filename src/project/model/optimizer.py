@@ -30,7 +30,9 @@ def optimize(model: Any, groups: list[dict[str, Any]], direction: str | None = N
     if "total_steps" not in parameters:
         reacts = "mode" in parameters and parameters["mode"].default in ("min", "max")  # CyclicLR's mode is another
         schedule = model.scheduler(made, **({"mode": direction} if reacts and direction else {}))
-        return {"optimizer": made, "lr_scheduler": {"scheduler": schedule, "monitor": model.monitor}}
+        every = model.trainer.check_val_every_n_epoch if reacts else 1  # there is something to react to
+        config = {"scheduler": schedule, "monitor": model.monitor, "frequency": every or 1, "strict": bool(every)}
+        return {"optimizer": made, "lr_scheduler": config}
     steps = model.trainer.estimated_stepping_batches
     if steps == math.inf:  # a search without an end
         return made

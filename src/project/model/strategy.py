@@ -11,6 +11,8 @@ from headstart.freezing import Group
 from headstart.specs import from_spec, to_spec
 from headstart.stages import Stage, find_stages, stages_to_train
 
+from .. import TRUSTED
+
 TRAINED = ("all", "bias", "adapters")
 BATCHNORM = ("moving", "fixed")
 
@@ -48,7 +50,7 @@ class Strategy:
         if (self.trained == "adapters") != (self.adapt is not None):
             raise UserError(f"{name}.trained={self.trained} doesn't go with {name}.adapt: strategy=lora sets both")
         if isinstance(self.adapt, dict):
-            object.__setattr__(self, "adapt", from_spec(self.adapt, ("headstart.extras", "project")))
+            object.__setattr__(self, "adapt", from_spec(self.adapt, TRUSTED))
 
     def values(self) -> dict[str, Any]:
         """Plain values from which `Strategy(**values)` makes the same again."""
