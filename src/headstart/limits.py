@@ -22,7 +22,7 @@ def splits_to_measure(data: LightningDataModule, trainer: Trainer) -> list[str]:
         limit = getattr(trainer, f"limit_{split}_batches")
         if isinstance(limit, float) and 0 < limit * number < 1:
             key = "overfit_batches" if trainer.overfit_batches and split != "test" else f"limit_{split}_batches"
-            raise UserError(f"trainer.{key}={limit} of {number} is no whole batch: give a number of batches")
+            raise UserError(f"+trainer.{key}={limit} of {number} is no whole batch: give a number of batches")
         if split == "train" and trainer.check_val_every_n_epoch:
             _refuse_late_validation(trainer, min(number, limit) if isinstance(limit, int) else int(number * limit))
     limits = {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
@@ -39,18 +39,18 @@ def _batches(data: LightningDataModule, trainer: Trainer, split: str) -> int:
 
 def _refuse_none(trainer: Trainer) -> None:
     every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
-    for key, value in (("max_epochs", epochs), ("max_steps", trainer.max_steps)):
+    for key, value in (("trainer.max_epochs", epochs), ("+trainer.max_steps", trainer.max_steps)):
         if value == 0:
-            raise UserError(f"trainer.{key}=0 trains nothing: give a number from 1 up, or -1 for no such limit")
+            raise UserError(f"{key}=0 trains nothing: give a number from 1 up, or -1 for no such limit")
     if every and epochs and 0 < epochs < every:
-        raise UserError(f"trainer.check_val_every_n_epoch={every} of {epochs} epochs validates nothing: give less")
+        raise UserError(f"+trainer.check_val_every_n_epoch={every} of {epochs} epochs validates nothing: give less")
 
 
 def _refuse_late_validation(trainer: Trainer, batches: int) -> None:
     interval = trainer.val_check_interval
     if isinstance(interval, int) and interval > batches:
         raise UserError(
-            f"trainer.val_check_interval={interval} is more than the {batches} batches of an epoch: give less, or add "
+            f"+trainer.val_check_interval={interval} is more than the {batches} batches of an epoch: give less, or add "
             "+trainer.check_val_every_n_epoch=null to count on from epoch to epoch"
         )
 

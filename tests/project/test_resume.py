@@ -14,7 +14,8 @@ ROADS = {
     "workers": [*LIVE, "head=mlp", "augment=light", "data.num_workers=2"],
     "accumulated": ["head=mlp", "features.batch_size=8", "+trainer.accumulate_grad_batches=2"],
     "plateau": [
-        "head=mlp", "features.batch_size=8", "~model.scheduler.warmup", "+model.scheduler.patience=0", "+trainer.check_val_every_n_epoch=2",
+        "head=mlp", "features.batch_size=8", "~model.scheduler.warmup", "+model.scheduler.patience=0",
+        "+trainer.check_val_every_n_epoch=2",
         "model.scheduler._target_=torch.optim.lr_scheduler.ReduceLROnPlateau",
     ],
     "limits": ["head=mlp", "features.batch_size=8", "+trainer.max_steps=14", "+trainer.val_check_interval=3"],
