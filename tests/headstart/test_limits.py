@@ -75,6 +75,7 @@ class Data(LightningDataModule):
 
 def run(folder: Path, limits: dict[str, Any], *more: Callback, manual: bool = False) -> tuple[Line, Trainer, Fitted]:
     """Fit with all that a run has by default."""
+    quiet()
     best = BestCheckpoint(dirpath=folder, monitor="val/loss")
     last, stop = LastCheckpoint(folder, minutes=1e-9), EarlyStopping("val/loss", patience=99)
     model, callbacks = Line(manual), [best, last, *(more or [stop]), History(folder)]
