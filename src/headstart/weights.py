@@ -1,32 +1,25 @@
-"""Pretrained weights: read without side effects, looked for in the Hub's cache, or in a checkpoint of one's own."""
+"""Pretrained weights: read without side effects, looked for in the Hub's cache, or in a file of one's own."""
 
 import logging
 import os
-import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from textwrap import shorten
 from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .errors import UserError
+from .weights_copies import Copy, Wanted, find_copies, shortened
+from .weights_file import LIGHTNING, State, read_content, state_dicts
 
 WORKS_OFFLINE = "backbone=efficientnet_lite0 works without a download"
-SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-NESTED = ("state_dict", "model")  # below which Lightning, timm and torchvision's scripts put the weights
+SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".tar", ".th", ".pkl")
 SAFE, UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 log = logging.getLogger(__name__)
-
-
-def reason(error: Exception) -> str:
-    """An error in one short line, for the end of a message that says what to do about it."""
-    return shorten(f"{type(error).__name__}: {error}", width=200)
 
 
 def weights_dir() -> Path:
@@ -79,76 +72,114 @@ def check_hub_reachable(repository: str, file: str) -> None:
         raise ConnectionError(error) from error
 
 
-def weights_path(weights: str | None, published: str | None = None) -> Path | None:
-    """The absolute path of a file if that is what `weights` names, by its ending.
+def weights_path(weights: str | None, published: str | None = None, key: str | None = None) -> Path | None:
+    """The absolute path of a file if that is what `weights` names: it exists, or looks like a path.
 
-    Raises UserError for what is no file, nor None, nor the name of the `published` weights where there is only one.
+    Raises UserError for a URL, for what is no file, nor None, nor the name of the `published` weights where there is
+    only one, and for a `key` without a file.
     """
-    path = Path(weights or "").expanduser()
-    if path.suffix in SUFFIXES:
+    if weights is None or weights == published:
+        if key:
+            raise UserError(
+                f"backbone.weights_key={key} chooses in a file: name it as backbone.weights, or leave out the key"
+            )
+        return None
+    if "://" in weights:
+        raise UserError(f"backbone.weights={weights} is a URL: download it first, then name the file")
+    path = Path(weights).expanduser()
+    if path.exists() or path.suffix in SUFFIXES or "/" in weights:
         return path.absolute()
-    if published and weights not in (published, None):
-        choices = f"{published}, null (random), or a file that ends in {', '.join(SUFFIXES)}"
+    if published:
+        choices = f"{published}, null (random), or a file that exists or ends in {', '.join(SUFFIXES)}"
         raise UserError(f"backbone.weights={weights}: choose {choices}")
     return None
 
 
-def load_weights_file(network: nn.Module, path: Path, classifier: Iterable[str] = ()) -> None:
-    """Fill `network` with the tensors in the file at `path`: a state dict, or a checkpoint that holds one.
+def load_weights_file(
+    network: nn.Module,
+    path: Path,
+    classifier: Iterable[str] = (),
+    key: str | None = None,
+    adapt: Callable[[State], State] | None = None,
+    made_by: Callable[..., Any] | None = None,
+) -> None:
+    """Fill `network` with the tensors in the file at `path`: a state dict, or a checkpoint that holds one or several.
 
-    A prefix that all names share, such as "model." or "module.backbone.", is found by which names fit. All entries of
-    the network must be in the file (but for BatchNorm's count of batches), in the right shape. Entries of modules
-    that the network hasn't got at all are left out, and so are those of the modules named in `classifier`.
+    Where it stands in the file, and a prefix that all its names share, such as "module.backbone.", is found by which
+    names fit; of several copies that fit and differ, `key` names one. All entries of the network must be there (but for
+    BatchNorm's count of batches), in the right shape. Entries of modules that the network hasn't got at all are left
+    out, and so are those of the modules named in `classifier`. What doesn't fit is tried as `adapt` returns it: with
+    other names, or position embeddings of the network's size. A checkpoint of headstart's own leaves out what was
+    frozen, which comes from the backbone that it names, if `made_by` makes such.
 
-    Raises UserError: there is no such file, it can't be read, or doesn't fit; with a few of the names that don't.
+    Raises UserError: there is no such file, it can't be read, doesn't fit, holds several copies, NaN or infinity.
     """
-    wanted = network.state_dict()
-    found = _read(path)
-    prefix = _prefix(found, wanted)
-    found = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
-    fitting = {name: found.pop(name) for name in wanted if name in found}
-    modules, dropped = {name.partition(".")[0] for name in wanted}, tuple(f"{name}." for name in classifier)
-    left_out = [n for n in found if n.partition(".")[0] not in modules or n.startswith(dropped)]
-    shapes = {n: (list(value.shape), list(wanted[n].shape)) for n, value in fitting.items()}
-    problems = {
-        "missing": [n for n in wanted if n not in fitting and not n.endswith("num_batches_tracked")],
-        "of another shape": [f"{n} {new} instead of {old}" for n, (new, old) in shapes.items() if new != old],
-        "unexpected": [n for n in found if n not in left_out],
-    }
-    if any(problems.values()):
-        texts = [f"{len(names)} {what} ({_some(names)})" for what, names in problems.items() if names]
-        raise UserError(f"{path} does not fit the backbone's {len(wanted)} entries: {', '.join(texts)}")
-    network.load_state_dict(fitting, strict=False)
-    log.info(f"weights: {len(fitting)} entries from {path}" + (f"; left out: {_some(left_out)}" if left_out else ""))
+    content = read_content(path)
+    wanted = Wanted(network, tuple(f"{name}." for name in classifier), adapt)
+    copies = find_copies(_weights_in(content, key), wanted, key)
+    if made_by and not any(copy.fits for copy in copies) and "digest" in content.get("hyper_parameters", {}):
+        _complete(content, path, made_by)
+        copies = find_copies(_weights_in(content, key), wanted, key)
+    copy = _the_one(copies, path, content, wanted, key)
+    network.load_state_dict(copy.fitting, strict=False)
+    refuse_nan(network, path)
+    notes = {"left out": copy.left_out, "resampled": copy.resampled}
+    notes["backbone.weights_key= chooses another"] = [other.name for other in copies if other is not copy]
+    said = [f"; {what}: {shortened(names)}" for what, names in notes.items() if any(names)]
+    log.info(f"weights: {len(copy.fitting)} entries from {path}{_place(copy)}{''.join(said)}")
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+def refuse_nan(network: nn.Module, source: object) -> None:
+    """Raise UserError where weights of `source` are no numbers: the loss wouldn't be one either, after minutes."""
+    state = network.state_dict().items()
+    if bad := [name for name, value in state if value.is_floating_point() and not value.isfinite().all()]:
+        raise UserError(
+            f"{source} holds NaN or infinity in {len(bad)} of the backbone's entries ({shortened(bad)}): "
+            "take a checkpoint from before, or others"
+        )
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise UserError(f"there is no weights file {path}")
-    try:
-        safe = path.suffix == ".safetensors"
-        content: Any = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files fail in many ways: zip, pickle, header, end of file
-        needs = "it must hold tensors and plain values"
-        raise UserError(f"{path} can't be read as weights: {needs} ({reason(error)})") from error
-    for key in NESTED:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    entries = content.items() if isinstance(content, dict) else ()
-    tensors = {name: value for name, value in entries if isinstance(value, Tensor)}
-    if not tensors:
-        raise UserError(f"{path} holds no state dict, which maps names to tensors")
-    return tensors
+def _weights_in(content: dict[Any, Any], key: str | None) -> dict[str, State]:
+    """All state dicts by where they stand; of Lightning's, the others are the states of callbacks and optimizers."""
+    if LIGHTNING in content and not key:
+        content = {"state_dict": content.get("state_dict")}
+    return dict(state_dicts(content))
 
 
-def _prefix(names: Iterable[str], wanted: Collection[str]) -> str:
-    """What stands before the wanted names in most of the `names`."""
-    parts = ((name, dot.end()) for name in names for dot in re.finditer(r"^|\.", name))
-    prefixes = Counter(name[:start] for name, start in parts if name[start:] in wanted)
-    return max(prefixes, key=prefixes.__getitem__, default="")
+def _complete(checkpoint: dict[str, Any], path: Path, made_by: Callable[..., Any]) -> None:
+    """Put what was frozen into a checkpoint of headstart's own; raises UserError if its backbone is another kind's."""
+    from .resume.checkpoints import read_checkpoint, restore_backbone
+    from .specs import to_spec
+
+    spec = dict(read_checkpoint(path)["hyper_parameters"]["backbone"])
+    if spec.pop("_target_") != to_spec(made_by)["_target_"] or spec.get("weights") == str(path):
+        raise UserError(
+            f"{path} holds what was trained alone, and its backbone is another: choose the same backbone=..."
+        )
+    base = made_by(**spec)
+    restore_backbone(checkpoint, base.network, base.digest)
+
+
+def _the_one(copies: list[Copy], path: Path, content: dict[Any, Any], wanted: Wanted, key: str | None) -> Copy:
+    """The only copy that fits, or the first of equal ones; raises UserError without one, and for a choice to make."""
+    whole = [copy for copy in copies if copy.fits]
+    if whole and all(copy.equals(whole[0]) for copy in whole[1:]):
+        return whole[0]
+    if whole:
+        names = [copy.name for copy in whole]
+        raise UserError(
+            f"{path} holds {len(whole)} copies that fit, {', '.join(names)}: add backbone.weights_key={names[0]}"
+        )
+    keys = f"the file's keys are {shortened(sorted(map(str, content)), 8) or 'none'}"
+    if not copies or not copies[0].fitting:
+        under = f" under backbone.weights_key={key}" if key else ""
+        names = shortened(list(wanted.state))
+        raise UserError(f"{path} holds none of the backbone's {len(wanted.state)} entries ({names}){under}: {keys}")
+    raise UserError(
+        f"{path}{_place(copies[0])} does not fit the backbone's {len(wanted.state)} entries: {copies[0].problem}; "
+        f"{keys}: choose the backbone that it was made for"
+    )
+
+
+def _place(copy: Copy) -> str:
+    return f", {copy.name}," if copy.name != "." else ""

@@ -26,7 +26,11 @@ SHA256 = {
 
 
 def efficientnet_lite(
-    variant: int = 0, weights: str | None = "bundled", pooling: str | None = None, seed: int = 0
+    variant: int = 0,
+    weights: str | None = "bundled",
+    pooling: str | None = None,
+    seed: int = 0,
+    weights_key: str | None = None,
 ) -> Backbone:
     """EfficientNet-Lite 0, 1 or 2: 1280 features from images of 224, 240 or 260 pixels.
 
@@ -46,12 +50,12 @@ def efficientnet_lite(
             f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; timm downloads the larger "
             "ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
         )
-    file = weights_path(weights, "bundled")
+    file = weights_path(weights, "bundled", weights_key)
     check_pooling(pooling)
     with isolated(seed):
         network: Any = timm.create_model(f"tf_efficientnet_lite{variant}", num_classes=0)
     if file:
-        load_weights_file(network, file)
+        load_weights_file(network, file, key=weights_key, made_by=efficientnet_lite)
     elif weights:
         # The files name their entries otherwise than timm, but have them in the same order, classifier last.
         *values, _weight, _bias = _read_weights(variant)
@@ -62,7 +66,8 @@ def efficientnet_lite(
         network = Pooled(network, read_timm, pooling)
         num_features = count_features(network, preprocessing.crop)
     weights = str(file) if file else weights
-    spec = to_spec(partial(efficientnet_lite, variant=variant, weights=weights, pooling=pooling, seed=seed))
+    arguments = {"weights": weights, "pooling": pooling, "seed": seed, "weights_key": weights_key}
+    spec = to_spec(partial(efficientnet_lite, variant=variant, **arguments))
     return Backbone(network.eval(), num_features, preprocessing, spec)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from math import floor
 from pathlib import Path
@@ -18,10 +19,10 @@ from headstart.weights import (
     hub_cached,
     isolated,
     load_weights_file,
-    reason,
     weights_dir,
     weights_path,
 )
+from headstart.weights_file import reason
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -35,6 +36,7 @@ def from_timm(
     image_size: int | None = None,
     pooling: str | None = None,
     seed: int = 0,
+    weights_key: str | None = None,
 ) -> Backbone:
     """The model `name` of timm, such as "resnet50" or, with the tag of its weights, "resnet50.a1_in1k".
 
@@ -46,21 +48,21 @@ def from_timm(
         UserError: for an unknown name, a network or a preprocessing of an unusual kind, weights that
             cannot be downloaded, are damaged or don't fit, and a pooling that the network can't have.
     """
-    file, pretrained = weights_path(weights, "pretrained"), weights == "pretrained"
+    file, pretrained = weights_path(weights, "pretrained", weights_key), weights == "pretrained"
     check_pooling(pooling)
     config = _find(name, pretrained)
     preprocessing = timm_preprocessing(config, image_size)
     # Only networks with position embeddings or windows must know the size; the others do not take the option.
     options: dict[str, Any] = {"img_size": image_size} if image_size and config.fixed_input_size else {}
     with isolated(seed):
-        network = _build(config, options, pretrained, file)
+        network = _build(config, options, pretrained, file, weights_key)
     num_features = network.head_hidden_size
     if pooling:
         network = Pooled(network, read_timm, pooling)
         num_features = count_features(network, preprocessing.crop)
     name, weights = _full_name(config), str(file) if file else weights  # a later timm may have another default tag
     arguments = {"name": name, "weights": weights, "image_size": image_size, "pooling": pooling, "seed": seed}
-    spec = to_spec(partial(from_timm, **arguments))
+    spec = to_spec(partial(from_timm, **arguments, weights_key=weights_key))
     return Backbone(network, num_features, preprocessing, spec)
 
 
@@ -102,7 +104,7 @@ def _find(name: str, pretrained: bool) -> PretrainedCfg:
     return config
 
 
-def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None) -> Any:
+def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None, key: str | None) -> Any:
     import timm
 
     name = _full_name(config)
@@ -112,7 +114,10 @@ def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, fil
     whole = set(network.state_dict())
     network.reset_classifier(0)
     if file:
-        load_weights_file(network, file, {name.rpartition(".")[0] for name in whole.difference(network.state_dict())})
+        classifier = {name.rpartition(".")[0] for name in whole.difference(network.state_dict())}
+        as_timm = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+        adapt = partial(as_timm, model=network) if as_timm else None
+        load_weights_file(network, file, classifier, key, adapt, from_timm)
     return network.eval()
 
 

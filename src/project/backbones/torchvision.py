@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from functools import partial
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,20 @@ from headstart.backbone import Backbone, Preprocessing
 from headstart.errors import UserError, did_you_mean
 from headstart.pooling import MapPooling, Pooled, check_pooling, count_features, read_torchvision_vit
 from headstart.specs import to_spec
-from headstart.weights import WORKS_OFFLINE, download_path, isolated, load_weights_file, reason, weights_path
+from headstart.weights import WORKS_OFFLINE, download_path, isolated, load_weights_file, weights_path
+from headstart.weights_file import State, reason
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
 
-def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | None = None, seed: int = 0) -> Backbone:
+def from_torchvision(
+    name: str,
+    weights: str | None = "DEFAULT",
+    pooling: str | None = None,
+    seed: int = 0,
+    weights_key: str | None = None,
+) -> Backbone:
     """The model `name` of torchvision.models: its features are what went into the last layer.
 
     `weights` is "DEFAULT" (the newest that torchvision has), the name of others such as "IMAGENET1K_V1", the path of
@@ -36,7 +44,8 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
         hint = f"{did_you_mean(name, names)}torchvision.models.list_models() returns all names"
         raise UserError(f"torchvision has no model {name!r}; {hint}")
     check_pooling(pooling)
-    file = weights_path(weights)
+    published = weights if weights in models.get_model_weights(name).__members__ else None
+    file = weights_path(weights, published, weights_key)
     named = None if file else weights
     chosen = _choose(name, named or "DEFAULT")
     with isolated(seed):
@@ -47,11 +56,13 @@ def from_torchvision(name: str, weights: str | None = "DEFAULT", pooling: str | 
             network.aux_logits = False
     classifier, num_features = _drop_classifier(network)
     if file:
-        load_weights_file(network, file, [classifier])
+        resize = partial(_resize_embeddings, network) if hasattr(network, "class_token") else None
+        load_weights_file(network, file, [classifier], weights_key, resize, from_torchvision)
     if pooling:
         network, num_features = _pooled(network.eval(), pooling, _preprocessing(chosen).crop)
     weights = str(file) if file else weights and chosen.name  # not "DEFAULT", which may change
-    spec = to_spec(partial(from_torchvision, name=name, weights=weights, pooling=pooling, seed=seed))
+    arguments = {"weights": weights, "pooling": pooling, "seed": seed, "weights_key": weights_key}
+    spec = to_spec(partial(from_torchvision, name=name, **arguments))
     return Backbone(network.eval(), num_features, _preprocessing(chosen), spec)
 
 
@@ -100,6 +111,12 @@ def _drop_classifier(network: nn.Module) -> tuple[str, int]:
     path, classifier = layers[-1]
     network.set_submodule(path, nn.Identity())
     return path, classifier.in_features if isinstance(classifier, nn.Linear) else classifier.in_channels
+
+
+def _resize_embeddings(network: Any, state: State) -> State:
+    from torchvision.models.vision_transformer import interpolate_embeddings
+
+    return interpolate_embeddings(network.image_size, network.patch_size, OrderedDict(state))
 
 
 def _pooled(network: Any, pooling: str, side: int) -> tuple[nn.Module, int]:

@@ -19,9 +19,10 @@ from ...weights import (
     hub_cached,
     isolated,
     load_weights_file,
-    reason,
+    refuse_nan,
     weights_path,
 )
+from ...weights_file import State, reason
 from .processor import processor_preprocessing
 
 CONFIG = "config.json"
@@ -30,7 +31,11 @@ NORMS = ("layernorm", "norm", "layer_norm")  # what transformers calls the last 
 
 
 def from_huggingface(
-    name: str, weights: str | None = "pretrained", pooling: str | None = None, seed: int = 0
+    name: str,
+    weights: str | None = "pretrained",
+    pooling: str | None = None,
+    seed: int = 0,
+    weights_key: str | None = None,
 ) -> Backbone:
     """The model `name` on the Hub, such as "facebook/dinov2-small", or the one that a folder `name` holds.
 
@@ -41,7 +46,7 @@ def from_huggingface(
         UserError: transformers isn't installed; the model can't be loaded, is not whole or takes no images; a
             preprocessing of an unusual kind, or a pooling that the network can't have.
     """
-    file = weights_path(weights, "pretrained")
+    file = weights_path(weights, "pretrained", weights_key)
     check_pooling(pooling)
     folder = Path(name).expanduser()
     source = str(folder.absolute()) if folder.is_dir() else name
@@ -52,12 +57,16 @@ def from_huggingface(
     with isolated(seed), _quiet():
         network, processor = _load(source, weights == "pretrained")
     if file:
-        load_weights_file(network, file)
+        with isolated(seed), _quiet():
+            load_weights_file(
+                network, file, (), weights_key, partial(_as_transformers_reads, network), from_huggingface
+            )
     preprocessing = processor_preprocessing(processor, source)
     network = Pooled(network, read_tokens, pooling) if pooling else Features(network)
     num_features = _count_features(network, preprocessing.crop, source)
     weights = str(file) if file else weights
-    spec = to_spec(partial(from_huggingface, name=source, weights=weights, pooling=pooling, seed=seed))
+    arguments = {"weights": weights, "pooling": pooling, "seed": seed, "weights_key": weights_key}
+    spec = to_spec(partial(from_huggingface, name=source, **arguments))
     return Backbone(network.eval(), num_features, preprocessing, spec, packages=("transformers",))
 
 
@@ -123,7 +132,15 @@ def _load(source: str, pretrained: bool) -> tuple[Any, Any]:
     wanted, missing = network.state_dict(), map(str, loaded.get("missing_keys", ()))
     if missing := [name for name in missing if name.removeprefix("vision_model.") in wanted]:
         raise UserError(f"the weights of {source} are not whole: {len(missing)} are missing, such as {missing[0]}")
+    refuse_nan(network, source)
     return network, processor
+
+
+def _as_transformers_reads(network: Any, state: State) -> State:
+    """The state dict by the names of the installed transformers, which writes those of earlier versions into files."""
+    make, options = type(network).from_pretrained, {"use_safetensors": True, "output_loading_info": True}
+    made, loaded = make(None, config=network.config, state_dict=state, **options)
+    return {name: value for name, value in made.state_dict().items() if name not in loaded["missing_keys"]}
 
 
 def _where(source: str, pretrained: bool) -> str:
