@@ -1,5 +1,7 @@
 """The forms in which weights are found in the wild, made of a donor's state dict; and what a message has to say."""
 
+# ruff: noqa: ARG005
+
 from argparse import Namespace
 from collections import OrderedDict
 from collections.abc import Callable
@@ -59,7 +61,10 @@ LOADED: dict[str, tuple[str, Callable[[State, State], Any]]] = {
     ),
     "whole beside half": ("w.pth", lambda a, b: {"old": dict(list(b.items())[:-9]), "new": a}),
     "teacher, by key": ("w.pth", lambda a, b: {"student": b, "teacher": a}),
-    "encoder_k, by key": ("w.pth", lambda a, b: {"state_dict": {**under("m.encoder_q.", b), **under("m.encoder_k.", a)}}),
+    "encoder_k, by key": (
+        "w.pth",
+        lambda a, b: {"state_dict": {**under("m.encoder_q.", b), **under("m.encoder_k.", a)}},
+    ),
     "., by key": ("w.pth", lambda a, b: {**a, "ema": b}),
     "model, by key": ("w.pth", lambda a, b: {"model_ema": {"model": b}, "model": a}),
 }
@@ -97,8 +102,16 @@ REFUSED: dict[str, tuple[str, Callable[[State, State], Any], tuple[str, ...]]] =
     "half of it": ("w.pth", lambda a, b: {"net": dict(list(a.items())[: len(a) // 2])}, ("missing", "net", OTHER)),
     "all but one": ("w.pth", lambda a, b: dict(list(a.items())[1:]), ("1 missing", OTHER)),
     "another network": ("w.pth", lambda a, b: nn.Linear(2, 2).state_dict(), ("none of", "bias, weight")),
-    "another shape": ("w.pth", lambda a, b: {n: v[:1] if v.ndim > 1 else v for n, v in a.items()}, ("another shape", OTHER)),
-    "whole numbers": ("w.pth", lambda a, b: {n: v.to(torch.int8) for n, v in a.items()}, ("torch.int8", "another type")),
+    "another shape": (
+        "w.pth",
+        lambda a, b: {n: v[:1] if v.ndim > 1 else v for n, v in a.items()},
+        ("another shape", OTHER),
+    ),
+    "whole numbers": (
+        "w.pth",
+        lambda a, b: {n: v.to(torch.int8) for n, v in a.items()},
+        ("torch.int8", "another type"),
+    ),
     "sparse": ("w.pth", lambda a, b: {n: v.to_sparse() for n, v in a.items()}, ("sparse", "another type")),
     "without values": ("w.pth", lambda a, b: {n: v.to("meta") for n, v in a.items()}, ("without values",)),
     "nan": ("w.pth", lambda a, b: no_number(a, torch.nan), ("NaN or infinity in 1", "take")),

@@ -15,6 +15,8 @@ from .weights_file import State
 # Of the network itself, and no module's: without them, it is another network. Masks are for training alone.
 TOKENS = re.compile(r"(?!mask|decoder)\w*(?:token|pos)\w*$")
 
+QUANTIZED = (torch.int8, torch.uint8)  # weights divided by something, which transformers would take as they are
+
 
 @dataclass
 class Wanted:
@@ -98,7 +100,7 @@ def _places(found: dict[str, State], wanted: Wanted) -> Iterator[tuple[str, str]
 def _adapted(name: str, state: State, wanted: Wanted) -> Copy:
     """The copy as it stands; or as `adapt` reads it, if that fits, and changes no size but of position embeddings."""
     copy = _compare(name, state, wanted)
-    if copy.fits or not wanted.adapt:
+    if copy.fits or not wanted.adapt or any(value.dtype in QUANTIZED for value in state.values()):
         return copy
     try:
         adapted = wanted.adapt(dict(state))
@@ -106,8 +108,8 @@ def _adapted(name: str, state: State, wanted: Wanted) -> Copy:
         return copy
     other = _compare(name, adapted, wanted)
     pairs = [(name, state[name], value) for name, value in adapted.items() if name in state and name in other.fitting]
-    resized = {name: [*old.shape, "to", *new.shape] for name, old, new in pairs if old.numel() != new.numel()}
-    other.resampled += [f"{name} {size}" for name, size in resized.items()]
+    resized = {name: f"{[*old.shape]} to {[*new.shape]}" for name, old, new in pairs if old.numel() != new.numel()}
+    other.resampled += [f"{name} {sizes}" for name, sizes in resized.items()]
     return other if other.fits and all("pos" in name for name in resized) else copy
 
 
