@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from lightning.pytorch import Trainer
 from timm.models import load_checkpoint, vision_transformer
 from torch import nn
 from torchvision import models
@@ -19,6 +20,9 @@ from weight_forms import LOADED, REFUSED, State, check_loaded, check_refused, un
 from headstart.weights import load_weights_file
 from project.backbones.timm import from_timm
 from project.backbones.torchvision import from_torchvision
+from project.model.classifier import Classifier
+from project.model.heads import linear
+from project.model.strategy import Strategy
 
 
 def mobilenet() -> nn.Module:
@@ -154,3 +158,52 @@ def test_the_copy_that_was_taken_is_named_and_how_to_choose_another(
     assert "w.pth, net,; left out: head.weight, head.bias; backbone.weights_key= chooses another: ema" in caplog.text
     with pytest.raises(ValueError, match=r"w.pth, ema, does not fit"):
         load("test_vit", str(tmp_path / "w.pth"), "ema")
+
+
+STRATEGIES = {
+    "frozen": None,
+    "finetune": Strategy(),
+    "lp_ft": Strategy(head_first=True, batchnorm="fixed"),  # without the statistics of its BatchNorms in the file
+    "bitfit": Strategy(trained="bias"),
+    "until": Strategy(freeze="until:layer3"),
+}
+
+
+@pytest.fixture
+def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, State]:
+    """A checkpoint of a classifier, and what its backbone held."""
+    model = Classifier(from_timm("test_resnet", None, seed=7, pooling="avg"), linear, "abc", strategy=request.param)
+    with torch.no_grad():
+        for name in model.freezing.changing():
+            value = model.backbone.state_dict()[name]
+            value.copy_(torch.rand_like(value, dtype=torch.float32))
+    trainer = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False, enable_model_summary=False)
+    trainer.strategy.connect(model)
+    trainer.save_checkpoint(tmp_path / "best.ckpt")
+    donor = model.backbone.state_dict().items()
+    return tmp_path / "best.ckpt", {name.removeprefix("network."): value for name, value in donor}
+
+
+@pytest.mark.parametrize("checkpoint", STRATEGIES.values(), ids=STRATEGIES, indirect=True)
+def test_a_checkpoint_of_headstarts_own_brings_its_backbone(checkpoint: tuple[Path, State]) -> None:
+    path, donor = checkpoint
+    found = from_timm("test_resnet", str(path), seed=1)
+    assert all(torch.equal(value, donor[name]) for name, value in found.network.state_dict().items())
+    again = from_timm(**{key: value for key, value in found.spec.items() if key != "_target_"})
+    assert again.digest == found.digest
+
+
+@pytest.mark.parametrize("checkpoint", [STRATEGIES["bitfit"]], indirect=True)
+def test_what_was_trained_alone_is_no_other_backbones(checkpoint: tuple[Path, State]) -> None:
+    path, _ = checkpoint
+    with pytest.raises(ValueError, match=r"best.ckpt holds what was trained alone"):
+        from_torchvision("resnet18", str(path))
+    content = torch.load(path, weights_only=True)
+    content["hyper_parameters"]["backbone"]["weights"] = str(path)  # which would never end
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"best.ckpt holds what was trained alone"):
+        from_timm("test_resnet", str(path))
+    content["hyper_parameters"]["backbone"] |= {"weights": None, "seed": 8}
+    torch.save(content, path)
+    with pytest.raises(ValueError, match="other backbone weights"):
+        from_timm("test_resnet", str(path))
