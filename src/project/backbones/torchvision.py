@@ -50,10 +50,6 @@ def from_torchvision(
     chosen = _choose(name, named or "DEFAULT")
     with isolated(seed):
         network: Any = _load(name, chosen) if named else models.get_model(name, **_options(name, chosen))
-    for auxiliary in ("aux1", "aux2", "AuxLogits"):  # of googlenet and inception_v3, for training from scratch
-        if hasattr(network, auxiliary):
-            setattr(network, auxiliary, None)
-            network.aux_logits = False
     classifier, num_features = _drop_classifier(network)
     if file:
         resize = partial(_resize_embeddings, network) if hasattr(network, "class_token") else None
@@ -105,8 +101,12 @@ def _load(name: str, weights: WeightsEnum) -> nn.Module:
         raise UserError(f"{advice} ({reason(error)})") from error
 
 
-def _drop_classifier(network: nn.Module) -> tuple[str, int]:
+def _drop_classifier(network: Any) -> tuple[str, int]:
     """Replace the last layer (in squeezenet a convolution) by nothing, and return its name and input width."""
+    for auxiliary in ("aux1", "aux2", "AuxLogits"):  # of googlenet and inception_v3, for training from scratch
+        if hasattr(network, auxiliary):
+            setattr(network, auxiliary, None)
+            network.aux_logits = False
     layers = [(path, m) for path, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     path, classifier = layers[-1]
     network.set_submodule(path, nn.Identity())

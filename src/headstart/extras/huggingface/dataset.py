@@ -13,7 +13,7 @@ from ...errors import UserError, did_you_mean
 from ...files import manifest
 from ...images.stored import EncodedImage, read_stored, store_once
 from ...images.table import SPLIT_NAMES, Row
-from ...weights import reason
+from ...weights_file import reason
 
 LABELS = ("label", "labels", "class")  # what label columns are called
 PLAIN = ("string", "large_string", "bool", "int", "uint")  # what a label's type begins with, if it is no ClassLabel

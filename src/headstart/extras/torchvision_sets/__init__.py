@@ -21,7 +21,7 @@ from ...errors import UserError, did_you_mean
 from ...files import atomic_folder
 from ...images.stored import EncodedImage, read_stored, store_once
 from ...images.table import Row
-from ...weights import reason
+from ...weights_file import reason
 
 # The sets of torchvision 0.29 whose images have one class each, by the argument that asks for a split, and its values.
 # The test images of CLEVR and Places365 have no labels.
