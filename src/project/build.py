@@ -85,7 +85,8 @@ def head(cfg: DictConfig) -> Callable[..., nn.Module]:
 
 def backbone(cfg: DictConfig) -> Backbone:
     """The backbone that `cfg.backbone` describes; what of it stays frozen is for the strategy."""
-    described = OmegaConf.masked_copy(cfg.backbone, [key for key in cfg.backbone if key != "freeze"])
+    unsaid = {"freeze"} | ({"weights_key"} if OmegaConf.select(cfg.backbone, "weights_key") is None else set())
+    described = OmegaConf.masked_copy(cfg.backbone, [key for key in cfg.backbone if key not in unsaid])
     return _load_backbone(OmegaConf.to_yaml(described, resolve=True))
 
 
