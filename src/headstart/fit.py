@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from .errors import UserError
 from .features.cache import FeatureData
+from .gradients import GradientForAll
 from .limits import ValidateAtTheEnd, splits_to_measure, table_of
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
     stopwatch = Stopwatch()
     if isinstance(data, FeatureData) and not data.live:
         trainer.num_sanity_val_steps = 0  # pyright: ignore[reportAttributeAccessIssue] (an epoch is soon over)
-    trainer.callbacks[:0] = [TrainingMeans(), stopwatch, ValidateAtTheEnd()]  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
+    ours = [TrainingMeans(), GradientForAll(), stopwatch, ValidateAtTheEnd()]
+    trainer.callbacks[:0] = ours  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
     best = best_checkpoint(trainer)
     if not best and any(getattr(callback, "save_top_k", 0) for callback in trainer.checkpoint_callbacks):

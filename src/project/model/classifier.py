@@ -60,7 +60,7 @@ class Classifier(LightningModule):
         self.optimizer, self.scheduler = optimizer, scheduler
         self.mix: Callable[[Tensor, Tensor], Batch] | None = None  # training images with each other, and their labels
         self.strategy = Strategy(**strategy) if isinstance(strategy, dict) else strategy
-        self.freezing = Freezing(backbone.network, self.strategy)
+        self.freezing = Freezing(backbone, self.strategy)
         self.backbone = self.freezing.network.to(memory_format=torch.channels_last)
         self.head = head(backbone.num_features, len(self.classes))
         weights = torch.tensor(class_weights) if class_weights else None
@@ -98,7 +98,7 @@ class Classifier(LightningModule):
         """Features [batch, num_features] in float32 for uint8 images [batch, 3, height, width]; features stay."""
         if images.dtype != torch.uint8:
             return images
-        if self.training and self.freezing.modules:
+        if self.training and not self.freezing.frozen:
             return features_to_train(self.backbone, images, self.mean, self.std)
         return compute_features(self.backbone, images, self.mean, self.std)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from headstart.errors import UserError
 from headstart.freezing import Group
@@ -35,8 +35,8 @@ class Strategy:
     unfreeze_every: int = 0
     head_first: bool = False  # on frozen features (LP-FT, Kumar et al. 2022, https://arxiv.org/abs/2202.10054)
     batchnorm: str = "moving"  # while it is trained, it normalises by its batch; fixed: by the statistics it came with
-    # adapt(network, modules) adds what is trained to some modules of the network; or its spec, as in a checkpoint.
-    adapt: Callable[[nn.Module, set[str]], None] | dict[str, Any] | None = None
+    # adapt(network, modules, image) adds what is trained to some of its modules; or its spec, as in a checkpoint.
+    adapt: Callable[[nn.Module, set[str], Tensor], None] | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         name = "model.strategy"
@@ -56,7 +56,7 @@ class Strategy:
         """Plain values from which `Strategy(**values)` makes the same again."""
         return asdict(self) | {"adapt": to_spec(self.adapt) if callable(self.adapt) else None}
 
-    def groups(self, network: nn.Module) -> tuple[Group, ...]:
+    def groups(self, network: nn.Module, image: Tensor) -> tuple[Group, ...]:
         """Add adapters to `network` if there are any, and return what is trained of it, the uppermost stage first.
 
         Raises:
@@ -65,7 +65,7 @@ class Strategy:
         chosen = stages_to_train(find_stages(network), "none" if self.freeze is None else self.freeze)
         names, before = {stage.name for stage in chosen}, {id(parameter) for parameter in network.parameters()}
         if callable(self.adapt):
-            self.adapt(network, {name for stage in chosen for name in stage.modules})
+            self.adapt(network, {name for stage in chosen for name in stage.modules}, image)
         added = {name for name, parameter in network.named_parameters() if id(parameter) not in before}
         stages = [stage for stage in reversed(find_stages(network)) if stage.name in names]
         found = tuple(self._group(network, stage, depth, added) for depth, stage in enumerate(stages))
