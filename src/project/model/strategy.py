@@ -63,12 +63,11 @@ class Strategy:
             UserError: nothing would be trained, or the network has nothing to add adapters to.
         """
         chosen = stages_to_train(find_stages(network), "none" if self.freeze is None else self.freeze)
-        names, before = {stage.name for stage in chosen}, {id(parameter) for parameter in network.parameters()}
         if callable(self.adapt):
+            before = {id(parameter) for parameter in network.parameters()}
             self.adapt(network, {name for stage in chosen for name in stage.modules}, image)
-        added = {name for name, parameter in network.named_parameters() if id(parameter) not in before}
-        stages = [stage for stage in reversed(find_stages(network)) if stage.name in names]
-        found = tuple(self._group(network, stage, depth, added) for depth, stage in enumerate(stages))
+            chosen = tuple(_added(network, stage, before) for stage in chosen)
+        found = tuple(self._group(network, stage, depth) for depth, stage in enumerate(reversed(chosen)))
         if not any(group.parameters for group in found):
             raise UserError(f"backbone.freeze={self.freeze} leaves nothing to train: strategy=frozen does that")
         return found
@@ -81,15 +80,23 @@ class Strategy:
         """A group's learning rate, as a multiple of the uppermost one's."""
         return self.decay**group.depth
 
-    def _group(self, network: nn.Module, stage: Stage, depth: int, added: set[str]) -> Group:
+    def _group(self, network: nn.Module, stage: Stage, depth: int) -> Group:
         modules = {name: network.get_submodule(name) for name in stage.modules}
         fixed = nn.modules.batchnorm._BatchNorm if self.batchnorm == "fixed" else ()
         trained = tuple(name for name, module in modules.items() if not isinstance(module, fixed))
         if self.trained == "all":
             return Group(depth, stage.parameters, trained)
-        names = [*filter(added.__contains__, stage.parameters)] if added else _biases_and_norms(network, stage)
+        names = stage.parameters if self.adapt else _biases_and_norms(network, stage)
         owners = {name.rpartition(".")[0] for name in names}
         return Group(depth, tuple(names), tuple(name for name in trained if name in owners))
+
+
+def _added(network: nn.Module, stage: Stage, before: set[int]) -> Stage:
+    """What was added to a stage; a network that is divided into stages anew could come out otherwise."""
+    inside = tuple(f"{name}." for name in stage.modules)
+    added = [name for name, parameter in network.named_parameters() if id(parameter) not in before]
+    modules = tuple(name for name, _ in network.named_modules() if name.startswith(inside))
+    return Stage(stage.name, tuple(name for name in added if name.startswith(inside)), modules, stage.block)
 
 
 def _biases_and_norms(network: nn.Module, stage: Stage) -> list[str]:
