@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
@@ -13,8 +14,9 @@ import torch
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 from runs import assert_equal, chosen, composed, outcome
-from torch import Tensor, nn
+from torch import nn
 
+from headstart.freezing import Freezing
 from headstart.machine import prepare_process
 from headstart.resume import last_checkpoint
 from headstart.resume.checkpoints import PREFIX
@@ -24,6 +26,7 @@ from project import TRUSTED, head_first
 from project import main as road
 from project.evaluation import evaluate
 from project.model import classifier
+from project.model.strategy import Strategy
 
 STRATEGIES = {name: [f"strategy={name}"] for name in ("frozen", "lp_ft", "finetune", "gradual", "bitfit", "lora")}
 STRATEGIES["bitfit_fixed"] = ["strategy=bitfit", "model.strategy.batchnorm=fixed"]
@@ -131,8 +134,7 @@ def test_strategy(monkeypatch: pytest.MonkeyPatch, images: Path, cell: Cell) -> 
         stopped_copies(patch, boundaries)
         cfg = go(strategy, family, images, Path("whole"))
     torch.manual_seed(cfg.seed)
-    before = road.build.model(cfg, road.build.images(cfg)).backbone.state_dict()
-    assert_moved(before, family, strategy)
+    assert_moved(road.build.model(cfg, road.build.images(cfg)).backbone, family, strategy)
     tested = evaluate(cfg, "whole/checkpoints/best.ckpt")
     wanted = outcome(Path("whole"))
     assert tested == {name: value for name, value in wanted["metrics"].items() if name.startswith("test/")}
@@ -141,9 +143,27 @@ def test_strategy(monkeypatch: pytest.MonkeyPatch, images: Path, cell: Cell) -> 
         assert_equal(outcome(Path(f"at {epoch} {batch}")), wanted, f"stopped before epoch {epoch}, batch {batch}")
 
 
-def assert_moved(before: dict[str, Tensor], family: str, strategy: str) -> None:
-    """Against the tensors that the network's own library drew."""
-    network = tiny.backbone(family).network
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[None]:
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/group", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo wants a POSIX host name service")
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize(("family", "trained"), [("vit", "adapters"), ("swin", "adapters"), ("dinov2", "all")])
+def test_ddp_waits_for_no_gradient_that_never_comes(family: str, trained: str) -> None:
+    adapters = trained == "adapters" and pytest.importorskip("headstart.extras.lora").add_adapters
+    freezing = Freezing(tiny.backbone(family), Strategy(trained=trained, adapt=adapters or None))
+    network = nn.parallel.DistributedDataParallel(freezing.network)
+    for _ in range(2):  # it raises in the second step
+        network(torch.rand(2, 3, tiny.SIDE, tiny.SIDE)).sum().backward()
+
+
+def assert_moved(made: nn.Module, family: str, strategy: str) -> None:
+    """Against the tensors that the network's own library drew, and against what is called trained."""
+    before, network = made.state_dict(), tiny.backbone(family).network
     donor = {name.replace(".base_layer", ""): value for name, value in before.items() if "lora_" not in name}
     assert_equal(donor, network.state_dict())
     if strategy == "lora":
@@ -152,5 +172,9 @@ def assert_moved(before: dict[str, Tensor], family: str, strategy: str) -> None:
     state = outcome(Path("whole"))["weights"]
     after = {name.removeprefix(PREFIX): value for name, value in state.items() if name.startswith(PREFIX)}
     moved = {name for name, value in after.items() if not torch.equal(before[name], value)}
+    if strategy != "gradual":  # which is only coming to them
+        assert moved & dict(made.named_parameters()).keys() == {
+            n for n, p in made.named_parameters() if p.requires_grad
+        }
     wanted = {name for name in before if "lora_" in name} or set(network.state_dict())
     assert moved == {name for name in wanted if "lora_" in name or is_trained(network, family, strategy, name)}
