@@ -19,7 +19,7 @@ def backbone(name: str, weights: str | None = None, pooling: str | None = None, 
     assert (weights, pooling) == (None, None)
     with isolated(seed):
         network = NETWORKS[name]().eval()
-    preprocessing = Preprocessing(SIDE, SIDE, "bilinear", (0.5,) * 3, (0.25,) * 3)
+    preprocessing = Preprocessing(SIDE, SIDE, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     spec = to_spec(partial(backbone, name=name, weights=weights, pooling=pooling, seed=seed))
     return Backbone(network, count_features(network, SIDE), preprocessing, spec)
 
@@ -28,7 +28,7 @@ def resnet() -> nn.Module:
     """timm's, with a block in each stage."""
     from timm.models.resnet import BasicBlock, ResNet
 
-    return ResNet(BasicBlock, (1,) * 4, num_classes=0, channels=(8, 8, 16, 16))
+    return ResNet(BasicBlock, (1,) * 4, num_classes=0, channels=(8, 8, 16, 16))  # pyright: ignore[reportArgumentType]
 
 
 def efficientnet() -> nn.Module:

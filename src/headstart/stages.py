@@ -70,6 +70,21 @@ def stages_to_train(stages: tuple[Stage, ...], freeze: str | int) -> tuple[Stage
     )
 
 
+def added_to_stages(network: nn.Module, stages: tuple[Stage, ...], before: set[int]) -> tuple[Stage, ...]:
+    """The same stages with nothing but what was added to their modules: parameters whose `id` isn't in `before`.
+
+    A network that is divided into stages anew could come out otherwise: what was a layer can look like a block.
+    """
+    added = [name for name, parameter in network.named_parameters() if id(parameter) not in before]
+    found = []
+    for stage in stages:
+        inside = tuple(f"{name}." for name in stage.modules)
+        modules = tuple(name for name, _ in network.named_modules() if name.startswith(inside))
+        parameters = tuple(name for name in added if name.startswith(inside))
+        found.append(Stage(stage.name, parameters, modules, stage.block))
+    return tuple(found)
+
+
 def _find(stages: tuple[Stage, ...], wanted: str) -> int:
     found = [i for i, stage in enumerate(stages) if f".{stage.name}".endswith(f".{wanted}")]
     if not wanted or len(found) != 1:

@@ -46,9 +46,8 @@ class AnyStrategy:
 
 
 def frozen(*depths: tuple[str, ...]) -> Freezing:
-    return Freezing(
-        Backbone(Network(), 5, Preprocessing(4, 4, "bilinear", (0.5,) * 3, (0.5,) * 3)), AnyStrategy(*depths)
-    )
+    preprocessing = Preprocessing(4, 4, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return Freezing(Backbone(Network(), 5, preprocessing), AnyStrategy(*depths))
 
 
 def test_called_are_the_modules_whose_forward_runs() -> None:

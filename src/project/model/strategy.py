@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from headstart.errors import UserError
 from headstart.freezing import Group
 from headstart.specs import from_spec, to_spec
-from headstart.stages import Stage, find_stages, stages_to_train
+from headstart.stages import Stage, added_to_stages, find_stages, stages_to_train
 
 from .. import TRUSTED
 
@@ -66,7 +66,7 @@ class Strategy:
         if callable(self.adapt):
             before = {id(parameter) for parameter in network.parameters()}
             self.adapt(network, {name for stage in chosen for name in stage.modules}, image)
-            chosen = tuple(_added(network, stage, before) for stage in chosen)
+            chosen = added_to_stages(network, chosen, before)
         found = tuple(self._group(network, stage, depth) for depth, stage in enumerate(reversed(chosen)))
         if not any(group.parameters for group in found):
             raise UserError(f"backbone.freeze={self.freeze} leaves nothing to train: strategy=frozen does that")
@@ -89,14 +89,6 @@ class Strategy:
         names = stage.parameters if self.adapt else _biases_and_norms(network, stage)
         owners = {name.rpartition(".")[0] for name in names}
         return Group(depth, tuple(names), tuple(name for name in trained if name in owners))
-
-
-def _added(network: nn.Module, stage: Stage, before: set[int]) -> Stage:
-    """What was added to a stage; a network that is divided into stages anew could come out otherwise."""
-    inside = tuple(f"{name}." for name in stage.modules)
-    added = [name for name, parameter in network.named_parameters() if id(parameter) not in before]
-    modules = tuple(name for name, _ in network.named_modules() if name.startswith(inside))
-    return Stage(stage.name, tuple(name for name in added if name.startswith(inside)), modules, stage.block)
 
 
 def _biases_and_norms(network: nn.Module, stage: Stage) -> list[str]:
