@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from headstart.backbone import Backbone, Preprocessing
 from headstart.pooling import count_features
@@ -71,10 +71,20 @@ def dinov2() -> nn.Module:
     """transformers', with a mask token that plays no part in the features of whole images."""
     from transformers import Dinov2Config, Dinov2Model
 
-    from headstart.extras.huggingface.backbone import Features
-
     sizes: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "mlp_ratio": 2}
-    return Features(Dinov2Model(Dinov2Config(image_size=SIDE, patch_size=8, **sizes)))
+    return ClassToken(Dinov2Model(Dinov2Config(image_size=SIDE, patch_size=8, **sizes)))
+
+
+class ClassToken(nn.Module):
+    """Of a network of transformers."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The normalised token of images [batch, 3, side, side]."""
+        return self.network(pixel_values=images).pooler_output
 
 
 NETWORKS = {function.__name__: function for function in (resnet, efficientnet, convnext, vit, swin, dinov2)}
