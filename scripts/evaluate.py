@@ -9,7 +9,9 @@ from headstart.machine import terminal
 from headstart.resume.command_line import check, composed
 from headstart.resume.going_on import going_on
 from headstart.resume.quoting import as_typed, quoted
+from headstart.resume.stored_config import key_of
 from headstart.resume.trusted import note_typed
+from headstart.resume.typed import refuse_untested
 from project import TRUSTED
 
 
@@ -25,6 +27,7 @@ def main(arguments: list[str]) -> None:
     run_dir, checkpoint = find_checkpoint(place)
     typed = as_typed(arguments[1:])
     note_typed(typed)
+    refuse_untested(map(key_of, typed))
     fixed = [f"run_dir={quoted(str(run_dir or place.parent))}", "sweep_dir=null"]  # what Hydra would say
     told = [*typed, *fixed]
     with going_on(run_dir, told, TRUSTED) if run_dir else composed(told, TRUSTED) as cfg:

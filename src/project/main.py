@@ -14,10 +14,12 @@ from headstart.files import short
 from headstart.fit import fit
 from headstart.images.checks import check_splits
 from headstart.machine import prepare_process
-from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint
+from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint, refuse_other_backbone
 from headstart.resume.command_line import KEY as RESUME
+from headstart.resume.going_on import keep_typed, refuse_typed
 from headstart.resume.own_folder import held
 from headstart.resume.same_data import NoteData, refuse_other_data
+from headstart.resume.schedule import NewSchedule, ended
 from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest
 from headstart.resume.steps import FiniteLoss
 from headstart.resume.stored_config import command_of
@@ -40,42 +42,53 @@ def train(cfg: DictConfig) -> float:
     prepare_process()
     build.check_metrics(cfg)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    command = command_of(Path(cfg.run_dir), HydraConfig.get(), bool(cfg.resume))
-    earlier = finished_score(cfg.run_dir, command) if in_sweep else None
+    earlier = finished_score(cfg.run_dir, command(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
         return earlier
     try:
         with held(Path(cfg.run_dir)) if in_sweep else nullcontext():  # a run alone holds it by now
-            return run(cfg, request, command, in_sweep)
+            return run(cfg, request, in_sweep)
     except BaseException:  # a signal in the middle of something can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
             raise
         if not getattr(rank_zero_only, "rank", 0):
-            write_interrupted(cfg.run_dir, request.signum, *request.position, command)
+            write_interrupted(cfg.run_dir, request.signum, *request.position, command(cfg))
             folder = short(cfg.sweep_dir if in_sweep else cfg.run_dir)
             log.warning(f"interrupted: go on with python train.py {'-m ' * in_sweep}{RESUME}{folder}")
         raise Interrupted(request.signum) from None
 
 
-def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> float:
+def command(cfg: DictConfig) -> str:
+    """What to type to do the run again, as far as it has been kept."""
+    return command_of(Path(cfg.run_dir), HydraConfig.get(), bool(cfg.resume))
+
+
+def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
     """Make the objects, fit, report and return the score; raises Interrupted when a signal came."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
     images = build.images(cfg)
     assert images.table is not None
     check_splits(images.table)
-    if checkpoint:
-        refuse_other_data(read_checkpoint(checkpoint), images.table)
+    saved = read_checkpoint(checkpoint) if checkpoint else None
+    if saved:
+        refuse_other_data(saved, images.table)
     model = build.model(cfg, images)
+    if saved:
+        refuse_other_backbone(saved, model.pretrained.digest)
     data = build.features(cfg, images, model)
     run_loggers = build.loggers(cfg)
     with closed_at_the_end(run_loggers):
-        guards = (StopOnSignal(request), FiniteLoss(data.files_of_batch), NoteData(images.table))
+        guards = (StopOnSignal(request), FiniteLoss(data.files_of_batch), NoteData(images.table), NewSchedule())
         trainer = build.trainer(cfg, run_loggers, guards)
         if in_sweep:
             refuse_several_processes(trainer)
+        if saved:
+            refuse_typed(cfg, ended(trainer, saved))
+            del saved  # as large as what is trained
         if cfg.resume:
+            keep_typed(cfg)
             log.info(f"resuming from {short(checkpoint) if checkpoint else 'the beginning: nothing was saved yet'}")
         if model.strategy and model.strategy.head_first and not checkpoint:
             train_head_first(cfg, model, images, request)
@@ -83,5 +96,5 @@ def run(cfg: DictConfig, request: StopRequest, command: str, in_sweep: bool) -> 
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
         log_score(trainer.loggers, score, trainer.global_step)
-    report(Path(cfg.run_dir), score, fitted, model, command, with_plots=not in_sweep)
+    report(Path(cfg.run_dir), score, fitted, model, command(cfg), with_plots=not in_sweep)
     return score

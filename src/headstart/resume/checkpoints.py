@@ -128,6 +128,13 @@ def drop_backbone(checkpoint: dict[str, Any], changing: Collection[str] = ()) ->
 
 def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: str) -> None:
     """Put the frozen weights back into a checkpoint, to load it strictly; raises UserError when it means others."""
+    refuse_other_backbone(checkpoint, digest)
+    own = {PREFIX + name: value for name, value in backbone.state_dict().items()}
+    checkpoint["state_dict"] = own | checkpoint["state_dict"]
+
+
+def refuse_other_backbone(checkpoint: dict[str, Any], digest: str) -> None:
+    """Raise UserError when a checkpoint means other weights of the backbone than those with this `digest`."""
     expected = checkpoint["hyper_parameters"]["digest"]
     if expected != digest:
         name = checkpoint["hyper_parameters"]["backbone"]
@@ -135,8 +142,6 @@ def restore_backbone(checkpoint: dict[str, Any], backbone: nn.Module, digest: st
             f"the checkpoint's head was trained on other backbone weights: {name} had the digest {expected[:12]}, "
             f"and has {digest[:12]} now"
         )
-    own = {PREFIX + name: value for name, value in backbone.state_dict().items()}
-    checkpoint["state_dict"] = own | checkpoint["state_dict"]
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -14,6 +14,7 @@ from .arguments import check_arguments, takes
 from .environment import load_env
 from .implied import DESCENT_ONLY, implied_by_files
 from .quoting import MULTIRUN, as_typed
+from .typed import solves as solved
 
 KEY = "resume="
 # What would be found out only once torch is there.
@@ -51,7 +52,7 @@ def check(cfg: DictConfig) -> None:
     if "wandb" in cfg.logger:
         check_wandb(cfg.logger.wandb, takes("wandb.sdk.wandb_init.init") or ())
     check_values(cfg)
-    solves = "optimizer" not in cfg.model or "strongest" in cfg.model  # for the head, on all images at once
+    solves = solved(cfg)
     descent = [f"model.{key}" for key in DESCENT_ONLY if solves and key in cfg.model]
     if descent:
         raise UserError(

@@ -1,5 +1,6 @@
 """How a run, or a sweep, goes on: what `resume=RUN` stands for, and what config a job begins with."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 
-from ..errors import UserError, printable
+from ..errors import UserError, listed, printable
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
 from .own_folder import is_first_process
@@ -31,10 +32,13 @@ from .stored_config import (
     without_resume,
 )
 from .trusted import OWN_PLACES, is_typed_here, note_typed, read_plainly, refuse_strangers_code
+from .typed import TRAINING, changes, refuse_fixed, refuse_idle
 
 RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
 SWEEP = "multirun.yaml"  # what Hydra writes when a sweep begins
 SUBDIR = "${hydra.job.num}"  # of a sweep's job, unless somebody says otherwise
+log = logging.getLogger(__name__)
+
 OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_subdir")
 
 
@@ -51,23 +55,49 @@ def understand(arguments: list[str]) -> list[str]:
 def begin(cfg: DictConfig) -> DictConfig:
     """The config of the job that begins, checked and kept in its folder; a resumed one's is what it was then.
 
-    Raises UserError for what can't work.
+    What was typed for that is kept by `keep_typed`. Raises UserError for what can't work.
     """
     run_dir, typed = Path(HydraConfig.get().runtime.output_dir), told_now(HydraConfig.get())
     stored = read_stored(run_dir) if cfg.resume else None
     before = stored or StoredConfig(OmegaConf.to_container(cfg), typed, [])  # pyright: ignore (what Hydra has written)
-    if stored:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            new = [one for one in typed if one not in stored.overrides]
-            cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
-        typed = merge_overrides(stored.overrides, typed)
+    new = [one for one in typed if not stored or one not in stored.overrides]
+    if stored and HydraConfig.get().mode == RunMode.MULTIRUN:
+        cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
     check(cfg)
+    say_idle(new, cfg)
     cfg = with_values(cfg, tuple(OWN_PLACES))
-    if is_first_process():
-        if stored:
-            say_differences(stored, cfg)
+    if stored and HydraConfig.get().mode == RunMode.RUN and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):
+        refuse_fixed(stored.values, cfg)  # for a sweep's job, once it is known that it has not ended
+    if stored and is_first_process():
+        say_differences(stored, cfg)
+    elif is_first_process():
         keep(cfg, typed, run_dir, before)
     return cfg
+
+
+def say_idle(typed: list[str], cfg: DictConfig) -> None:
+    """Raise UserError for what was typed and does nothing; in a sweep, where other jobs may want it, warn of it."""
+    try:
+        refuse_idle(map(key_of, typed), cfg)
+    except UserError as error:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise
+        log.warning(str(error))
+
+
+def refuse_typed(cfg: DictConfig, ended: str | None) -> None:
+    """Raise UserError for what was typed and can't hold, as the run has trained, or has `ended`, as the text says."""
+    stored = stored_run(Path(cfg.run_dir))
+    refuse_fixed(stored.values, cfg)
+    if ended and (waiting := changes(stored.values, cfg, TRAINING)):
+        raise UserError(f"nothing would come of {listed(waiting, 3)}, as {ended}")
+
+
+def keep_typed(cfg: DictConfig) -> None:
+    """Write down what was typed for a run that goes on, once nothing speaks against it any more."""
+    run_dir = Path(cfg.run_dir)
+    if is_first_process() and (stored := read_stored(run_dir)):
+        keep(cfg, merge_overrides(stored.overrides, told_now(HydraConfig.get())), run_dir, stored)
 
 
 @contextmanager

@@ -1,0 +1,153 @@
+"""What is typed for a run that goes on is applied, or refused: never written down without having been done."""
+
+import math
+import shutil
+from collections import Counter
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from lightning import Trainer
+from runs import Train, composed, go_on, results
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from headstart.errors import known_keys
+from headstart.resume.trusted import leaves
+from headstart.resume.typed import FIXED, ON_RESUME, TESTED, TRAINING, on_resume
+
+NAMES = [name for names in ON_RESUME.values() for name in names]
+DESCENT = ["solver=adamw", "logger=none", "hydra.run.dir=run"]  # all 40 images in a step
+LAST = "run/checkpoints/last.ckpt"
+
+
+def configs(run_dir: Path) -> dict[Path, str]:
+    return {path: path.read_text() for path in run_dir.rglob(".hydra/**/*.yaml")}
+
+
+def load(path: str = LAST) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+def test_every_key_of_the_config_is_in_one_class() -> None:
+    assert max(Counter(NAMES).values()) == 1
+    parts = (".".join(map(str, key)) for key, _ in leaves(composed("solver=adamw")))
+    keys = {key for key in {*known_keys(), *parts} if key.split(".")[0] not in ("defaults", "hydra")}
+    keys -= {key for key in keys if ".defaults" in key or not key}
+    groups = {key for key in keys if any(one.startswith(f"{key}.") for one in keys)}
+    for key in keys - groups:
+        parents = [key.rsplit(".", count)[0] for count in range(key.count(".") + 1)]
+        assert sum(on_resume(key) == what and bool({*parents} & {*names}) for what, names in ON_RESUME.items()) == 1, (
+            key
+        )
+    takes = {f"trainer.{name}" for name in signature(Trainer).parameters}
+    assert {*NAMES, *TESTED} - keys - groups - takes == {"callbacks.model_checkpoint.mode"}
+    assert [on_resume(key) for key in ("mine", "model.lr", "model.strategy.mine")] == [TRAINING, TRAINING, FIXED]
+
+
+def test_a_new_learning_rate_trains(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(*DESCENT)
+    before = load()
+    go_on(monkeypatch, "resume=run", "model.lr=0.1", "model.weight_decay=0.5", "trainer.max_epochs=3")
+    after = load()
+    optimizer = AdamW([torch.zeros(1)], lr=0.1, weight_decay=0.5)
+    scheduler = LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / 3)))
+    rates = []
+    for _ in range(3):
+        rates += scheduler.get_last_lr()
+        optimizer.step()
+        scheduler.step()
+    (found,), (wanted,) = after["optimizer_states"][0]["param_groups"], optimizer.state_dict()["param_groups"]
+    assert found | {"params": [0]} == wanted
+    assert after["lr_schedulers"][0]["base_lrs"] == [0.1]
+    state = after["optimizer_states"][0]["state"]
+    names = [name for name in after["state_dict"] if name.startswith("head.")]
+    for number, name in enumerate(names):  # Loshchilov and Hutter 2019, algorithm 2, step 3
+        step = state[number]["exp_avg"] / (1 - 0.9**3)
+        step /= (state[number]["exp_avg_sq"] / (1 - 0.999**3)).sqrt() + 1e-8
+        weight = before["state_dict"][name] * (1 - rates[2] * 0.5) - rates[2] * step
+        torch.testing.assert_close(after["state_dict"][name], weight)
+    assert results(Path("run"))["command"].endswith("model.lr=0.1 model.weight_decay=0.5 trainer.max_epochs=3")
+
+
+def test_what_has_no_step_to_hold_in_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    train("logger=none", "hydra.run.dir=run")
+    kept, said = configs(Path("run")), results(Path("run"))
+    for typed, why in {
+        "model.max_iter=3": "the run has trained 2 epochs: raise trainer.max_epochs",
+        "trainer.max_epochs=1": "the run has trained 2 epochs: raise trainer.max_epochs",
+        "model.label_smoothing=0.1": "the run has trained 2 epochs",
+        "+mine=3": "the run has trained 2 epochs",
+    }.items():
+        with pytest.raises(
+            SystemExit, match=rf"^error: nothing would come of {typed.lstrip('+')} \(was .*\), as {why}"
+        ):
+            go_on(monkeypatch, "resume=run", typed)
+    assert (configs(Path("run")), results(Path("run"))) == (kept, said)
+    go_on(monkeypatch, "resume=run", "logger=csv", "monitor=val/f1")  # needs no training
+    assert Path("run/csv").is_dir()
+    assert results(Path("run"))["monitor"] == "val/f1"
+    go_on(monkeypatch, "resume=run", "model.max_iter=3", "trainer.max_epochs=3")
+    assert load()["optimizer_states"][0]["param_groups"][0]["max_iter"] == 3
+
+
+def test_a_run_that_early_stopping_ended_wants_patience(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(*DESCENT, "patience=1", "model.lr=1e-9", "trainer.max_epochs=9")
+    with pytest.raises(
+        SystemExit, match=r"trainer.max_epochs=30 .*, as early stopping has ended the run after . epochs"
+    ):
+        go_on(monkeypatch, "resume=run", "trainer.max_epochs=30")
+
+
+def test_what_training_came_of_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
+    train(*DESCENT)
+    kept, score = configs(Path("run")), results(Path("run"))
+    shutil.copytree(images / "test", "others")
+    monkeypatch.setattr("project.build.features", lambda *_: pytest.fail("minutes were spent"))
+    for typed, why in {
+        "seed=3": "can't go on with seed=3 (was 0)",
+        "head=mlp": "can't go on with head._target_=project.model.heads.mlp (was project.model.heads.linear)",
+        "norm=batch": "can't go on with norm=batch (was layer)",
+        "solver=lbfgs": "model._target_=project.model.logistic_regression.LogisticRegression",
+        "strategy=finetune": "model.strategy._target_=project.model.strategy.Strategy",
+        "backbone.freeze=none": "backbone.freeze=none (was None)",
+        "backbone.pooling=gem": "can't go on with backbone.pooling=gem (was None)",
+        "model.optimizer._target_=torch.optim.SGD": "can't go on with model.optimizer._target_=torch.optim.SGD",
+        "+model.optimizer.amsgrad=true": "can't go on with model.optimizer.amsgrad=True (was nothing)",
+        "monitor=val/f1": "can't go on with best.metric=val/f1 (was val/accuracy)",
+        "callbacks=none": "can't go on with callbacks.model_checkpoint.monitor=nothing (was val/accuracy)",
+        "callbacks=[default,ema]": "callbacks.ema._target_=project.callbacks.weight_average.WeightAverage",
+        "features.batch_size=8": "can't go on with features.batch_size=8 (was 256)",
+        "features.cache=false": "features.cache=False (was True)",
+        "augment=light": "features.cache=False (was True)",
+        "+trainer.accumulate_grad_batches=2": "trainer.accumulate_grad_batches=2 (was nothing)",
+        "debug=limit": "trainer.limit_train_batches=3 (was nothing)",
+        "backbone.seed=3": "the checkpoint's head was trained on other backbone weights",
+        "data.root=others": "the data is not what the run began with",
+    }.items():
+        with pytest.raises(SystemExit) as caught:
+            go_on(monkeypatch, "resume=run", typed)
+        assert str(caught.value).startswith("error: ")
+        assert why in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert (configs(Path("run")), results(Path("run"))) == (kept, score)
+    monkeypatch.undo()
+
+
+def test_jobs_that_have_ended_stay(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    train("-m", "hydra.sweep.dir=sweep", "seed=1,2", "solver=adamw", "logger=none")
+    first, second = Path("sweep/0"), Path("sweep/1")
+    kept, said = configs(first), (first / "results.json").read_bytes()
+    (second / "results.json").unlink()
+    for typed in (["model.lr=0.1", "trainer.max_epochs=3"], ["seed=1,2"]):
+        go_on(monkeypatch, "-m", "resume=sweep", *typed)
+        assert (configs(first), (first / "results.json").read_bytes()) == (kept, said)
+    assert "model.lr=0.1" in results(second)["command"]
+    assert load("sweep/1/checkpoints/last.ckpt")["lr_schedulers"][0]["base_lrs"] == [0.1]
+    (second / "results.json").unlink()
+    with pytest.raises(SystemExit, match="1 of 2 jobs failed"):
+        go_on(monkeypatch, "-m", "resume=sweep", "head=mlp")
+    assert yaml.safe_load((first / ".hydra/config.yaml").read_text())["head"]["_target_"].endswith("linear")
