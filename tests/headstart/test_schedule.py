@@ -18,7 +18,7 @@ from headstart.resume.schedule import NewSchedule
 
 EPOCHS, HALF = 6, 3  # of four steps
 SCHEDULES: dict[str, Callable[[Optimizer, float], Any]] = {
-    "none": lambda optimizer, gamma: None,
+    "none": lambda *_: None,
     "every epoch": lambda optimizer, gamma: ExponentialLR(optimizer, gamma),
     "every second": lambda optimizer, gamma: StepLR(optimizer, step_size=2, gamma=gamma),
     "recursive": lambda optimizer, gamma: CosineAnnealingLR(optimizer, T_max=EPOCHS, eta_min=gamma / 100),

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections import Counter
+from functools import cache
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import pytest
 import torch
 import yaml
 from lightning import Trainer
-from runs import Train, composed, go_on, results
+from omegaconf import DictConfig, OmegaConf
+from runs import CONF, Train, composed, go_on, results
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from headstart.errors import known_keys
+from headstart.errors import UserError, known_keys
 from headstart.resume.trusted import leaves
-from headstart.resume.typed import FIXED, ON_RESUME, TESTED, TRAINING, on_resume
+from headstart.resume.typed import FIXED, ON_RESUME, TESTED, TRAINING, on_resume, refuse_fixed, refuse_untested
 
 NAMES = [name for names in ON_RESUME.values() for name in names]
 DESCENT = ["solver=adamw", "logger=none", "hydra.run.dir=run"]  # all 40 images in a step
@@ -35,8 +37,8 @@ def load(path: str = LAST) -> dict[str, Any]:
 def test_every_key_of_the_config_is_in_one_class() -> None:
     assert max(Counter(NAMES).values()) == 1
     parts = (".".join(map(str, key)) for key, _ in leaves(composed("solver=adamw")))
-    keys = {key for key in {*known_keys(), *parts} if key.split(".")[0] not in ("defaults", "hydra")}
-    keys -= {key for key in keys if ".defaults" in key or not key}
+    keys = {key for key in {*known_keys(), *parts} if not {"defaults", "hydra", ""} & {*key.split(".")}}
+    keys -= {path.name for path in CONF.iterdir()}  # choices
     groups = {key for key in keys if any(one.startswith(f"{key}.") for one in keys)}
     for key in keys - groups:
         parents = [key.rsplit(".", count)[0] for count in range(key.count(".") + 1)]
@@ -44,7 +46,8 @@ def test_every_key_of_the_config_is_in_one_class() -> None:
             key
         )
     takes = {f"trainer.{name}" for name in signature(Trainer).parameters}
-    assert {*NAMES, *TESTED} - keys - groups - takes == {"callbacks.model_checkpoint.mode"}
+    found = {*NAMES, *TESTED} - keys - groups - takes - {path.name for path in CONF.iterdir()}
+    assert found == {"callbacks.model_checkpoint.mode"}
     assert [on_resume(key) for key in ("mine", "model.lr", "model.strategy.mine")] == [TRAINING, TRAINING, FIXED]
 
 
@@ -76,15 +79,9 @@ def test_a_new_learning_rate_trains(train: Train, monkeypatch: pytest.MonkeyPatc
 def test_what_has_no_step_to_hold_in_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train("logger=none", "hydra.run.dir=run")
     kept, said = configs(Path("run")), results(Path("run"))
-    for typed, why in {
-        "model.max_iter=3": "the run has trained 2 epochs: raise trainer.max_epochs",
-        "trainer.max_epochs=1": "the run has trained 2 epochs: raise trainer.max_epochs",
-        "model.label_smoothing=0.1": "the run has trained 2 epochs",
-        "+mine=3": "the run has trained 2 epochs",
-    }.items():
-        with pytest.raises(
-            SystemExit, match=rf"^error: nothing would come of {typed.lstrip('+')} \(was .*\), as {why}"
-        ):
+    for typed in ("model.max_iter=3", "trainer.max_epochs=1", "+mine=3"):
+        why = r"\(was .*\), as the run has trained 2 epochs: raise trainer.max_epochs"
+        with pytest.raises(SystemExit, match=f"^error: nothing would come of .*{typed.lstrip('+')} {why}"):
             go_on(monkeypatch, "resume=run", typed)
     assert (configs(Path("run")), results(Path("run"))) == (kept, said)
     go_on(monkeypatch, "resume=run", "logger=csv", "monitor=val/f1")  # needs no training
@@ -102,39 +99,72 @@ def test_a_run_that_early_stopping_ended_wants_patience(train: Train, monkeypatc
         go_on(monkeypatch, "resume=run", "trainer.max_epochs=30")
 
 
-def test_what_training_came_of_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
+FROZEN = ["solver=adamw"]
+LIVE = ["strategy=finetune"]
+REFUSED = [
+    (FROZEN, "seed=3", "seed=3 (was 0)"),
+    (FROZEN, "head=mlp", "head._target_=project.model.heads.mlp (was project.model.heads.linear)"),
+    (FROZEN, "norm=batch", "norm=batch (was layer)"),
+    (FROZEN, "head.norm=batch", "head.norm=batch (was layer)"),
+    (FROZEN, "solver=lbfgs", "model._target_=project.model.logistic_regression.LogisticRegression"),
+    (FROZEN, "strategy=finetune", "model.strategy._target_=project.model.strategy.Strategy"),
+    (FROZEN, "backbone.pooling=gem", "backbone.pooling=gem (was None)"),
+    (FROZEN, "backbone=dinov2_small", "backbone._target_=project.backbones.timm.from_timm"),
+    (FROZEN, "model.optimizer._target_=torch.optim.SGD", "model.optimizer._target_=torch.optim.SGD"),
+    (FROZEN, "+model.optimizer.amsgrad=true", "model.optimizer.amsgrad=True (was nothing)"),
+    (FROZEN, "monitor=val/f1", "best.metric=val/f1 (was val/accuracy)"),
+    (FROZEN, "callbacks=none", "callbacks.model_checkpoint.monitor=nothing (was val/accuracy)"),
+    (FROZEN, "callbacks=[default,ema]", "callbacks.ema._target_=project.callbacks.weight_average.WeightAverage"),
+    (FROZEN, "features.batch_size=8", "features.batch_size=8 (was 256)"),
+    (FROZEN, "features.cache=false", "features.cache=False (was True)"),
+    (FROZEN, "augment=light", "features.cache=False (was True)"),
+    (FROZEN, "+trainer.accumulate_grad_batches=2", "trainer.accumulate_grad_batches=2 (was nothing)"),
+    (FROZEN, "debug=limit", "trainer.limit_train_batches=3 (was nothing)"),
+    (LIVE, "data.batch_size=8", "data.batch_size=8 (was 32)"),
+    (LIVE, "backbone.freeze=1", "backbone.freeze=1 (was None)"),
+    (LIVE, "model.strategy.batchnorm=fixed", "model.strategy.batchnorm=fixed (was moving)"),
+]  # fmt: skip
+APPLIED = [
+    (FROZEN, "model.lr=1"), (FROZEN, "model.scheduler=null"), (FROZEN, "data.batch_size=8"), (FROZEN, "patience=9"),
+    (FROZEN, "trainer.max_epochs=30"), (FROZEN, "features.cache=true"), (FROZEN, "data.root=elsewhere"),
+    ([], "monitor=val/f1"), ([], "features.batch_size=8"), (LIVE, "augment=light"), (LIVE, "model.strategy.decay=0.5"),
+    (LIVE, "+mine=1"),
+    (LIVE, "backbone.weights=moved.pt"), (LIVE, "logger=csv"), (LIVE, "trainer=gpu"), (FROZEN, "features.views=2"),
+]  # fmt: skip
+
+
+@cache
+def run(*overrides: str) -> DictConfig:
+    return composed("data=folder", *overrides)
+
+
+def test_what_training_came_of_is_refused() -> None:
+    for began, typed, why in REFUSED:
+        with pytest.raises(UserError) as caught:
+            refuse_fixed(OmegaConf.to_container(run(*began)), run(*began, typed))  # pyright: ignore[reportArgumentType]
+        assert f"a run that has trained can't go on with {why}" in str(caught.value) or f"; {why}" in str(caught.value)
+
+
+def test_what_can_still_hold_is_not_refused() -> None:
+    for began, typed in APPLIED:
+        refuse_fixed(OmegaConf.to_container(run(*began)), run(*began, typed))  # pyright: ignore[reportArgumentType]
+
+
+def test_what_was_refused_is_not_written_down(train: Train, monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
     train(*DESCENT)
     kept, score = configs(Path("run")), results(Path("run"))
-    shutil.copytree(images / "test", "others")
-    monkeypatch.setattr("project.build.features", lambda *_: pytest.fail("minutes were spent"))
-    for typed, why in {
-        "seed=3": "can't go on with seed=3 (was 0)",
-        "head=mlp": "can't go on with head._target_=project.model.heads.mlp (was project.model.heads.linear)",
-        "norm=batch": "can't go on with norm=batch (was layer)",
-        "solver=lbfgs": "model._target_=project.model.logistic_regression.LogisticRegression",
-        "strategy=finetune": "model.strategy._target_=project.model.strategy.Strategy",
-        "backbone.freeze=none": "backbone.freeze=none (was None)",
-        "backbone.pooling=gem": "can't go on with backbone.pooling=gem (was None)",
-        "model.optimizer._target_=torch.optim.SGD": "can't go on with model.optimizer._target_=torch.optim.SGD",
-        "+model.optimizer.amsgrad=true": "can't go on with model.optimizer.amsgrad=True (was nothing)",
-        "monitor=val/f1": "can't go on with best.metric=val/f1 (was val/accuracy)",
-        "callbacks=none": "can't go on with callbacks.model_checkpoint.monitor=nothing (was val/accuracy)",
-        "callbacks=[default,ema]": "callbacks.ema._target_=project.callbacks.weight_average.WeightAverage",
-        "features.batch_size=8": "can't go on with features.batch_size=8 (was 256)",
-        "features.cache=false": "features.cache=False (was True)",
-        "augment=light": "features.cache=False (was True)",
-        "+trainer.accumulate_grad_batches=2": "trainer.accumulate_grad_batches=2 (was nothing)",
-        "debug=limit": "trainer.limit_train_batches=3 (was nothing)",
-        "backbone.seed=3": "the checkpoint's head was trained on other backbone weights",
-        "data.root=others": "the data is not what the run began with",
-    }.items():
-        with pytest.raises(SystemExit) as caught:
-            go_on(monkeypatch, "resume=run", typed)
-        assert str(caught.value).startswith("error: ")
-        assert why in str(caught.value)
-        assert "\n" not in str(caught.value)
+    shutil.copytree(images, "others")
+    shutil.rmtree("others/test")
+    with monkeypatch.context() as patch:
+        patch.setattr("project.build.features", lambda *_: pytest.fail("minutes were spent"))
+        for typed, why in {
+            "strategy=finetune": "error: a run that has trained can't go on with",
+            "backbone.seed=3": "error: the checkpoint's head was trained on other backbone weights",
+            "data.root=others": "error: the data is not what the run began with",
+        }.items():
+            with pytest.raises(SystemExit, match=f"^{why}"):
+                go_on(patch, "resume=run", typed)
     assert (configs(Path("run")), results(Path("run"))) == (kept, score)
-    monkeypatch.undo()
 
 
 def test_jobs_that_have_ended_stay(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,3 +181,10 @@ def test_jobs_that_have_ended_stay(train: Train, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SystemExit, match="1 of 2 jobs failed"):
         go_on(monkeypatch, "-m", "resume=sweep", "head=mlp")
     assert yaml.safe_load((first / ".hydra/config.yaml").read_text())["head"]["_target_"].endswith("linear")
+
+
+def test_evaluate_refuses_what_it_does_not_look_at() -> None:
+    refuse_untested(["data", "data.root", "trainer", "trainer.precision", "features.cache", "data_dir"])
+    for key in ("model.lr", "backbone", "head", "strategy", "patience", "trainer.max_epochs", "features.views", "mine"):
+        with pytest.raises(UserError, match=f"^{key}=... does nothing here"):
+            refuse_untested([key])
