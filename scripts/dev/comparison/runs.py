@@ -143,4 +143,5 @@ def tuned_epoch(overrides: list[str], folder: Path) -> float:
 
 def _command(overrides: list[str], folder: Path) -> list[str]:
     caches = [f"features.dir={folder / 'features'}", f"data.checked_dir={folder / 'checked'}"]
+    caches = caches[1:] if "features.cache=false" in overrides else caches  # which would be refused
     return [str(PROJECT_DIR / "train.py"), *overrides, *caches]
