@@ -16,7 +16,7 @@ from headstart.images.checks import check_splits
 from headstart.machine import prepare_process
 from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint, refuse_other_backbone
 from headstart.resume.command_line import KEY as RESUME
-from headstart.resume.going_on import keep_typed, refuse_typed
+from headstart.resume.going_on import keep_typed
 from headstart.resume.own_folder import held
 from headstart.resume.same_data import NoteData, refuse_other_data
 from headstart.resume.schedule import NewSchedule, ended
@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> float:
     prepare_process()
     build.check_metrics(cfg)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    earlier = finished_score(cfg.run_dir, command(cfg)) if in_sweep else None
+    earlier = finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
         return earlier
@@ -53,15 +53,10 @@ def train(cfg: DictConfig) -> float:
         if request.signum is None:
             raise
         if not getattr(rank_zero_only, "rank", 0):
-            write_interrupted(cfg.run_dir, request.signum, *request.position, command(cfg))
+            write_interrupted(cfg.run_dir, request.signum, *request.position, command_of(cfg))
             folder = short(cfg.sweep_dir if in_sweep else cfg.run_dir)
             log.warning(f"interrupted: go on with python train.py {'-m ' * in_sweep}{RESUME}{folder}")
         raise Interrupted(request.signum) from None
-
-
-def command(cfg: DictConfig) -> str:
-    """What to type to do the run again, as far as it has been kept."""
-    return command_of(Path(cfg.run_dir), HydraConfig.get(), bool(cfg.resume))
 
 
 def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
@@ -71,11 +66,10 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
     images = build.images(cfg)
     assert images.table is not None
     check_splits(images.table)
+    model = build.model(cfg, images)
     saved = read_checkpoint(checkpoint) if checkpoint else None
     if saved:
         refuse_other_data(saved, images.table)
-    model = build.model(cfg, images)
-    if saved:
         refuse_other_backbone(saved, model.pretrained.digest)
     data = build.features(cfg, images, model)
     run_loggers = build.loggers(cfg)
@@ -84,17 +78,14 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
         trainer = build.trainer(cfg, run_loggers, guards)
         if in_sweep:
             refuse_several_processes(trainer)
-        if saved:
-            refuse_typed(cfg, ended(trainer, saved))
-            del saved  # as large as what is trained
         if cfg.resume:
-            keep_typed(cfg)
-            log.info(f"resuming from {short(checkpoint) if checkpoint else 'the beginning: nothing was saved yet'}")
+            keep_typed(cfg, checkpoint, saved and ended(trainer, saved))
+            del saved  # as large as what is trained
         if model.strategy and model.strategy.head_first and not checkpoint:
             train_head_first(cfg, model, images, request)
         log_hyperparameters(trainer.loggers, build.hyperparameters(cfg))
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
         log_score(trainer.loggers, score, trainer.global_step)
-    report(Path(cfg.run_dir), score, fitted, model, command(cfg), with_plots=not in_sweep)
+    report(Path(cfg.run_dir), score, fitted, model, command_of(cfg), with_plots=not in_sweep)
     return score

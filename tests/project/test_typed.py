@@ -156,7 +156,7 @@ def test_what_was_refused_is_not_written_down(train: Train, monkeypatch: pytest.
     shutil.copytree(images, "others")
     shutil.rmtree("others/test")
     with monkeypatch.context() as patch:
-        patch.setattr("project.build.features", lambda *_: pytest.fail("minutes were spent"))
+        patch.setattr("project.main.fit", lambda *_: pytest.fail("minutes were spent"))
         for typed, why in {
             "strategy=finetune": "error: a run that has trained can't go on with",
             "backbone.seed=3": "error: the checkpoint's head was trained on other backbone weights",

@@ -11,6 +11,7 @@ from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError, listed, printable
+from ..files import short
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
 from .own_folder import is_first_process
@@ -85,19 +86,20 @@ def say_idle(typed: list[str], cfg: DictConfig) -> None:
         log.warning(str(error))
 
 
-def refuse_typed(cfg: DictConfig, ended: str | None) -> None:
-    """Raise UserError for what was typed and can't hold, as the run has trained, or has `ended`, as the text says."""
-    stored = stored_run(Path(cfg.run_dir))
-    refuse_fixed(stored.values, cfg)
-    if ended and (waiting := changes(stored.values, cfg, TRAINING)):
-        raise UserError(f"nothing would come of {listed(waiting, 3)}, as {ended}")
+def keep_typed(cfg: DictConfig, checkpoint: Path | None, ended: str | None) -> None:
+    """Say where a run goes on, and write down what was typed for it, once nothing speaks against that any more.
 
-
-def keep_typed(cfg: DictConfig) -> None:
-    """Write down what was typed for a run that goes on, once nothing speaks against it any more."""
+    Raises UserError where it can't hold, as there is a `checkpoint`, or the run has `ended`, as the text says.
+    """
     run_dir = Path(cfg.run_dir)
-    if is_first_process() and (stored := read_stored(run_dir)):
-        keep(cfg, merge_overrides(stored.overrides, told_now(HydraConfig.get())), run_dir, stored)
+    if stored := read_stored(run_dir):
+        if checkpoint:
+            refuse_fixed(stored.values, cfg)
+        if ended and (waiting := changes(stored.values, cfg, TRAINING)):
+            raise UserError(f"nothing would come of {listed(waiting, 3)}, as {ended}")
+        if is_first_process():
+            keep(cfg, merge_overrides(stored.overrides, told_now(HydraConfig.get())), run_dir, stored)
+    log.info(f"resuming from {short(checkpoint) if checkpoint else 'the beginning: nothing was saved yet'}")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -136,8 +137,9 @@ def flags_of(content: Any) -> list[str]:
     return [f"{flag}={value}" for flag, value in flags.items() if value not in usual]
 
 
-def command_of(run_dir: Path, hydra: Any, is_resumed: bool) -> str:
-    """What to type to do a run again: its flags, and all that was typed for it by now."""
+def command_of(cfg: DictConfig) -> str:
+    """What to type to do a run again: its flags, and all that was typed for it, and kept, by now."""
+    run_dir, hydra, is_resumed = Path(cfg.run_dir), HydraConfig.get(), bool(cfg.resume)
     content: Any = {"hydra": OmegaConf.to_container(hydra)}
     began = (read_plainly(run_dir / ".hydra" / HYDRA) if is_resumed else None) or content
     stored = _read(run_dir)[1] if is_resumed else None  # it takes a while
