@@ -79,7 +79,7 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
         if in_sweep:
             refuse_several_processes(trainer)
         if cfg.resume:
-            keep_typed(cfg, checkpoint, saved and ended(trainer, saved))
+            keep_typed(cfg, checkpoint, ended(trainer, saved) if saved else None)
             del saved  # as large as what is trained
         if model.strategy and model.strategy.head_first and not checkpoint:
             train_head_first(cfg, model, images, request)
