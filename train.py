@@ -14,7 +14,7 @@ from project import TRUSTED
 def main(cfg: DictConfig) -> float:
     """Run one job and return its score, which is what a sweep compares."""
     with readable_job():
-        cfg = begin(cfg)
+        cfg = begin(cfg, TRUSTED)
         from project.main import train  # torch, once the config is known to be right
 
         return train(cfg)

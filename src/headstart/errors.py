@@ -140,17 +140,18 @@ def _explain_instantiation(error: InstantiationException) -> str | None:
 
 def _explain_key(key: str) -> str:
     """What to do about a key that the config doesn't have."""
-    known, last = known_keys(), key.rpartition(".")[2]
+    known, (parent, _, last) = known_keys(), key.rpartition(".")
+    is_open = key.startswith(OPEN) or ("." in parent and f"{parent}._target_" in known)  # model.scheduler, ...
     if key in known:
-        more = f", or say +{key}=..." if key.startswith(OPEN) else ""
+        more = f", or say +{key}=..." if is_open else ""
         return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}{more}"
     close = (
-        [last] if last in known else get_close_matches(key, known, 1, CUTOFF)
+        [last] if last in known and not is_open else get_close_matches(key, known, 1, CUTOFF)
     )  # data.augment was meant to be augment
     hint = f"did you mean {close[0]}? " if close else ""
     choices = sorted(path.stem for name in close for path in CONF_DIR.glob(f"{name}/[!_]*.yaml"))  # of a group
     hint += f"its choices are {', '.join(choices)}; " if choices else ""
-    more = f"; what a Trainer, logger or callback takes beyond, +{key}=... adds" if key.startswith(OPEN) else ""
+    more = f"; what a Trainer, logger, callback or _target_ takes beyond, +{key}=... adds" if is_open else ""
     return f"there is no {key} in the config; {hint}python train.py --help lists all{more}"
 
 

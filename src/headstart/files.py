@@ -13,6 +13,10 @@ from .machine import usable_cores
 
 VERIFY = ("stat", "content")
 PART = ".part"
+# For the annotation of a parameter: what a config gives it is looked for before anything is loaded.
+ClassFolders = str | Path  # a folder with folders in it
+TableFile = str | Path
+WeightsFile = str  # the path of one, if it looks like that
 
 
 def short(path: str | Path) -> Path:

@@ -64,11 +64,11 @@ def test_a_sampler_draws_by_weight_and_its_order_is_a_function_of_seed_and_epoch
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_image_that_is_drawn_twice_is_augmented_anew(rank: int) -> None:
-    order = Order(COUNT, 4, 7, rank, 2, weights=torch.tensor([1.0] + [0.001] * 9, dtype=torch.float64))
+    order = Order(COUNT, 3, 7, rank, 2, weights=torch.tensor([1.0] + [0.001] * 9, dtype=torch.float64))
     numbers = [[n for batch in EpochBatches(order, lambda: (epoch, 0)) for n in batch] for epoch in (1, 2)]  # noqa: B023
     assert len(set(numbers[0] + numbers[1])) == 10
     assert [n % COUNT for n in numbers[0]] == torch.cat(order.batches(1)).tolist()
-    assert [n for batch in EpochBatches(order, lambda: (1, 1)) for n in batch] == numbers[0][4:]
+    assert [n for batch in EpochBatches(order, lambda: (1, 1)) for n in batch] == numbers[0][3:]
 
 
 def test_epochs_take_turns_with_the_views() -> None:
@@ -96,3 +96,13 @@ def test_the_whole_set_is_handed_out_as_it_is() -> None:
     assert len(batches) == len(FullBatch(VIEWS, LABELS)) == 2
     assert batches[0][0] is VIEWS[0]
     assert batches[1][0] is VIEWS[1]
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(3, [3, 3, 4]), (9, [10]), (4, [4, 4, 2]), (10, [10]), (1, [1] * 10)])
+def test_an_image_that_is_left_over_joins_the_batch_before(batch_size: int, sizes: list[int]) -> None:
+    for weights in (None, torch.ones(COUNT, dtype=torch.float64)):
+        order = Order(COUNT, batch_size, weights=weights)
+        assert [len(rows) for rows in order.batches(1)] == [len(rows) for rows in order.draws(1)] == sizes
+        assert len(order) == len(sizes)
+        assert torch.equal(torch.cat(order.batches(1)), Order(COUNT, COUNT, weights=weights).batches(1)[0])
+    assert [len(rows) for rows in Order(COUNT, 4, rank=1, world_size=2).batches(0)] == [5]  # of 5 on each device

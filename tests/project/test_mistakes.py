@@ -63,7 +63,7 @@ TYPED = [
     (["data.folds=5", "data.fold=0", "data.val_fraction=0.3"], "as data.folds says what is validated on"),
     (["callbacks=none", "patience=9"], "patience=9 does nothing here, as no callback looks at it"),
     (["model.strategy.decay=0.5"], "there is no model.strategy.decay with these choices; it comes with strategy="),
-    (["trainer.max_steps=3"], "what a Trainer, logger or callback takes beyond, +trainer.max_steps=... adds"),
+    (["trainer.max_steps=3"], "what a Trainer, logger, callback or _target_ takes beyond, +trainer.max_steps=... adds"),
     (["data=folder", "data.root=${oc.env:NO_SUCH}"], "data.root takes the environment's NO_SUCH, which isn't set"),
     (["+trainer.max_epoch=3"], "lightning.Trainer doesn't take it; did you mean max_epochs?"),
     (["+trainer.gradient_clip_val=abc"], "trainer.gradient_clip_val=abc must be a whole number or a number"),

@@ -26,7 +26,7 @@ class Order:
     weights: Tensor | None = None
 
     def __len__(self) -> int:
-        return -(-self._per_device // self.batch_size)
+        return len(self._sizes)
 
     def batches(self, epoch: int) -> tuple[Tensor, ...]:
         """The rows [batch] of every batch of an epoch."""
@@ -35,18 +35,25 @@ class Order:
             order = torch.randperm(self.count, generator=generator)
         else:
             order = torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
-        return order.repeat(2)[self.rank :: self.world_size][: self._per_device].split(self.batch_size)
+        return order.repeat(2)[self.rank :: self.world_size][: self._per_device].split(self._sizes)
 
     def draws(self, epoch: int) -> tuple[Tensor, ...]:
         """A number for every row [batch] of every batch of an epoch: no image comes twice with the same."""
         numbers = torch.full((self.count,), epoch)
         if self.weights is not None:
             numbers = epoch * self.count + torch.arange(self.count)
-        return numbers.repeat(2)[self.rank :: self.world_size][: self._per_device].split(self.batch_size)
+        return numbers.repeat(2)[self.rank :: self.world_size][: self._per_device].split(self._sizes)
 
     @property
     def _per_device(self) -> int:
         return -(-self.count // self.world_size)
+
+    @property
+    def _sizes(self) -> list[int]:
+        """Of every batch."""
+        whole, rest = divmod(self._per_device, self.batch_size)
+        sizes = [self.batch_size] * whole + ([rest] if rest else [])
+        return [*sizes[:-2], self.batch_size + 1] if rest == 1 and whole else sizes
 
 
 @dataclass(frozen=True)

@@ -37,21 +37,28 @@ def check_arguments(cfg: DictConfig) -> None:
             if node is not None and TARGET not in node:
                 hint = did_you_mean(str(name), [other for other in cfg[group] if other != name])
                 raise UserError(f"there is no {group}.{name} with these choices; {hint}a new one needs a {TARGET}")
-    for key, node in _targets(cfg):
-        parameters = takes(node[TARGET])
-        if parameters is None:
+    for key, node in targets(cfg):
+        if (parameters := parameters_of(node)) is None:
             continue
-        for child in node.values():
-            if isinstance(child, DictConfig) and TARGET in child:  # it may be called with the others: data.read
-                parameters = {**(takes(child[TARGET]) or {}), **parameters}
         as_written: Any = OmegaConf.to_container(node)
         for name in (str(name) for name in node if not str(name).startswith("_")):
             if name in parameters:
                 written = REFERENCE.fullmatch(str(as_written[name]))  # where its value comes from
                 _check_value(written[1] if written else f"{key}.{name}", node[name], parameters[name])
-            elif name not in _words(CONF_DIR / key.partition(".")[0]):  # such as backbone.freeze, which is for others
+            elif f"{key}.{name}" not in _referred():  # such as backbone.freeze, which is for others
                 hint = did_you_mean(name, parameters) or f"it takes {listed(sorted(parameters))}"
+                if f"{key}.{name}" in known_keys():  # as another was the target when conf/ gave it a value
+                    hint = f"'~{key}.{name}' leaves it out; {hint}"
                 raise UserError(f"there is no {key}.{name}: {node[TARGET]} doesn't take it; {hint.strip()}")
+
+
+def parameters_of(node: DictConfig) -> Parameters | None:
+    """What the node's `_target_` takes, and what those below it take: they may be called with its others (data.read)."""
+    parameters = takes(node[TARGET])
+    for child in node.values() if parameters is not None else ():
+        if isinstance(child, DictConfig) and TARGET in child:
+            parameters = {**(takes(child[TARGET]) or {}), **(parameters or {})}
+    return parameters
 
 
 def check_names(cfg: DictConfig) -> None:
@@ -73,6 +80,12 @@ def _words(folder: Path) -> set[str]:
     return set(re.findall(r"(\w+):", " ".join(path.read_text() for path in files)))
 
 
+@cache
+def _referred() -> set[str]:
+    """The keys whose values other keys of conf/ take."""
+    return {key for path in CONF_DIR.rglob("*.yaml") for key in REFERENCE.findall(path.read_text())}
+
+
 def _check_value(key: str, value: object, annotation: ast.expr | None) -> None:
     wanted = _choices(annotation) if annotation else None
     if wanted is None or OmegaConf.is_config(value):
@@ -92,19 +105,19 @@ def _choices(annotation: ast.expr) -> list[str] | None:
             return [ast.unparse(one) for one in inside]
         sides = [_choices(one) for one in inside]
     else:
-        text = ast.unparse(annotation)
+        text = ast.unparse(annotation).replace("WeightsFile", "str")
         return [text] if text in TYPES else None
     return None if None in sides else [one for side in sides for one in side or ()]
 
 
-def _targets(node: DictConfig, key: str = "") -> Iterator[tuple[str, DictConfig]]:
+def targets(node: DictConfig, key: str = "") -> Iterator[tuple[str, DictConfig]]:
     """Every node with a `_target_`, and its key."""
     for name, child in node.items():
         if isinstance(child, DictConfig):
             path = f"{key}.{name}".lstrip(".")
             if TARGET in child:
                 yield path, child
-            yield from _targets(child, path)
+            yield from targets(child, path)
 
 
 @cache
@@ -153,7 +166,7 @@ def _of(found: Definition, name: ast.expr, hops: int) -> Parameters | None:
 
 def _find(module: str, name: str, hops: int = HOPS) -> Definition | None:
     """A function or class, in whichever file it is imported from."""
-    package, tree = _source(module)
+    package, tree = source(module)
     for node in tree.body if hops else ():
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return Definition(module, node)
@@ -166,7 +179,7 @@ def _find(module: str, name: str, hops: int = HOPS) -> Definition | None:
 
 
 @cache
-def _source(module: str) -> tuple[str, ast.Module]:
+def source(module: str) -> tuple[str, ast.Module]:
     """The package that a module belongs to, and its source; nothing where there is none."""
     top, *rest = module.split(".")
     spec = find_spec(top) if top else None

@@ -1,6 +1,6 @@
 """What a command line says: what it implies, what `resume=RUN` stands for, and what of it can't work."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from .arguments import check_arguments, takes
 from .environment import load_env
 from .implied import DESCENT_ONLY, implied_by_files
 from .quoting import MULTIRUN, as_typed
+from .targets import check_targets
+from .trainer_values import check_trainer
 from .typed import solves as solved
 
 KEY = "resume="
@@ -43,16 +45,18 @@ def composed(arguments: list[str], trusted: tuple[str, ...]) -> Iterator[DictCon
         yield cfg
 
 
-def check(cfg: DictConfig) -> None:
+def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
     """Find what can't work before anything is loaded, torch above all, as that takes a second; raises UserError."""
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
+    check_targets(cfg, trusted)
     check_arguments(cfg)
     if "wandb" in cfg.logger:
         check_wandb(cfg.logger.wandb, takes("wandb.sdk.wandb_init.init") or ())
     check_values(cfg)
     solves = solved(cfg)
+    check_trainer(cfg, solves)
     descent = [f"model.{key}" for key in DESCENT_ONLY if solves and key in cfg.model]
     if descent:
         raise UserError(

@@ -1,7 +1,7 @@
 """How a run, or a sweep, goes on: what `resume=RUN` stands for, and what config a job begins with."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ..files import short
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
 from .own_folder import is_first_process
+from .places import check_places
 from .quoting import MULTIRUN, as_typed, quoted, text_of
 from .stored_config import (
     OVERRIDES,
@@ -53,10 +54,11 @@ def understand(arguments: list[str]) -> list[str]:
     return expand_resume(arguments)
 
 
-def begin(cfg: DictConfig) -> DictConfig:
+def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     """The config of the job that begins, checked and kept in its folder; a resumed one's is what it was then.
 
-    What was typed for that is kept by `keep_typed`. Raises UserError for what can't work.
+    What was typed for that is kept by `keep_typed`. Raises UserError for what can't work, and a `_target_` that isn't
+    `trusted`.
     """
     run_dir, typed = Path(HydraConfig.get().runtime.output_dir), told_now(HydraConfig.get())
     stored = read_stored(run_dir) if cfg.resume else None
@@ -64,7 +66,8 @@ def begin(cfg: DictConfig) -> DictConfig:
     new = [one for one in typed if not stored or one not in stored.overrides]
     if stored and HydraConfig.get().mode == RunMode.MULTIRUN:
         cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
-    check(cfg)
+    check(cfg, trusted)
+    check_places(cfg)
     say_idle(new, cfg)
     cfg = with_values(cfg, tuple(OWN_PLACES))
     if stored and HydraConfig.get().mode == RunMode.RUN and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):

@@ -12,6 +12,7 @@ import torch
 
 from headstart.backbone import Backbone, Preprocessing
 from headstart.errors import UserError
+from headstart.files import WeightsFile
 from headstart.pooling import Pooled, check_pooling, count_features, read_timm
 from headstart.specs import to_spec
 from headstart.weights import WORKS_OFFLINE, isolated, load_weights_file, weights_path
@@ -27,7 +28,7 @@ SHA256 = {
 
 def efficientnet_lite(
     variant: int = 0,
-    weights: str | None = "bundled",
+    weights: WeightsFile | None = "bundled",
     pooling: str | None = None,
     seed: int = 0,
     weights_key: str | None = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headstart.backbone import Backbone, Preprocessing
 from headstart.errors import UserError, did_you_mean
+from headstart.files import WeightsFile
 from headstart.pooling import Pooled, check_pooling, count_features, read_timm
 from headstart.specs import to_spec
 from headstart.weights import (
@@ -32,7 +33,7 @@ HUB_FILE = "model.safetensors"
 
 def from_timm(
     name: str,
-    weights: str | None = "pretrained",
+    weights: WeightsFile | None = "pretrained",
     image_size: int | None = None,
     pooling: str | None = None,
     seed: int = 0,

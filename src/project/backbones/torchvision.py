@@ -11,6 +11,7 @@ from torch import nn
 
 from headstart.backbone import Backbone, Preprocessing
 from headstart.errors import UserError, did_you_mean
+from headstart.files import WeightsFile
 from headstart.pooling import MapPooling, Pooled, check_pooling, count_features, read_torchvision_vit
 from headstart.specs import to_spec
 from headstart.weights import WORKS_OFFLINE, download_path, isolated, load_weights_file, weights_path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def from_torchvision(
     name: str,
-    weights: str | None = "DEFAULT",
+    weights: WeightsFile | None = "DEFAULT",
     pooling: str | None = None,
     seed: int = 0,
     weights_key: str | None = None,

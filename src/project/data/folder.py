@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.errors import UserError, printable
+from headstart.files import ClassFolders
 from headstart.images.decoding import ENDINGS, UNREADABLE
 from headstart.images.folders import folders, foreign, refuse_dead_link, walk
 from headstart.images.split_folders import refuse_splits_as_classes, split_dirs
@@ -20,7 +21,7 @@ from .datamodule import ImageData
 TAKEN = ENDINGS | UNREADABLE  # the latter to be named as broken: they belong to the set
 
 
-def folder(root: str | Path, **options: Any) -> ImageData:
+def folder(root: ClassFolders, **options: Any) -> ImageData:
     """Images in class folders below `root`, with or without `train`, `val` and `test` above them."""
     return ImageData(partial(find_images, root), **options)
 

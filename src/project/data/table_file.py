@@ -15,6 +15,7 @@ from typing import Any
 from unicodedata import normalize
 
 from headstart.errors import UserError, did_you_mean, listed
+from headstart.files import TableFile
 from headstart.images.decoding import ENDINGS as IMAGES
 from headstart.images.table import SPLIT_NAMES, Row, image_table
 
@@ -42,7 +43,7 @@ def from_rows(read: Callable[..., list[Row]], where: str, **options: Any) -> Ima
 
 
 def read_labels(
-    path: str | Path,
+    path: TableFile,
     path_column: str = "path",
     label_column: str = "label",
     split_column: str | None = SPLIT,

@@ -116,7 +116,7 @@ class ShardLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         epoch, done = self.position()
         batches = self._whole(self.open_stream(epoch))
-        batches = batches if self.agree is None else evenly(batches, self.batch_size, self.agree)
+        batches = joined(batches) if self.agree is None else evenly(batches, self.batch_size, self.agree)
         for number, batch in enumerate(batches):
             self.names[number] = [sample.name for sample in batch.samples]
             self.names.pop(number - REMEMBERED, None)
@@ -129,6 +129,21 @@ class ShardLoader:
                 self.on_broken(batch.broken)
             if batch.samples:
                 yield batch
+
+
+def joined(batches: Iterator[LoadedBatch]) -> Iterator[LoadedBatch]:
+    """The batches, where a single image joins the one before, as BatchNorm can't train on a batch of one."""
+    held = next(batches, None)
+    for batch in batches:
+        assert held is not None
+        if len(batch.samples) > 1 or len(held.samples) == 1:
+            yield held
+            held = batch
+        else:
+            images, labels = (torch.cat(pair) for pair in zip(held[:2], batch[:2], strict=True))
+            held = LoadedBatch(images, labels, held.samples + batch.samples, batch.broken)
+    if held is not None:
+        yield held
 
 
 def evenly(batches: Iterator[LoadedBatch], size: int, agree: Callable[..., bool]) -> Iterator[LoadedBatch]:

@@ -1,0 +1,45 @@
+"""Files and folders that a config names: whether they are there, before anything is loaded."""
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from ..errors import UserError
+from .arguments import parameters_of, targets
+
+WEIGHTS = re.compile(r"\.(pt|pth|bin|ckpt|safetensors)$|^[~/]")  # else it may be the name of published weights
+
+
+def check_places(cfg: DictConfig) -> None:
+    """Raise UserError for a value whose parameter is annotated by a name of headstart.files, and that isn't such."""
+    for key, node in targets(cfg):
+        for name, annotation in (parameters_of(node) or {}).items():
+            kinds = {part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)} if annotation else set()
+            for kind in kinds & CHECKS.keys():
+                if isinstance(value := node.get(name), str):
+                    CHECKS[kind](Path(value).expanduser(), f"{key}.{name}")
+
+
+def _class_folders(path: Path, key: str) -> None:
+    if not path.is_dir():
+        raise UserError(f"there is no folder {path} ({key})")
+    if not any(child.is_dir() for child in path.iterdir()):
+        raise UserError(f"no images in {path} ({key}): one folder per class is expected, and there is no folder in it")
+
+
+def _table_file(path: Path, key: str) -> None:
+    if not path.is_file():
+        raise UserError(f"there is no file {path} ({key})")
+
+
+def _weights_file(path: Path, key: str) -> None:
+    if WEIGHTS.search(str(path)) and "://" not in str(path) and not path.exists():
+        raise UserError(f"there is no weights file {path.absolute()} ({key})")
+
+
+CHECKS: dict[str, Callable[[Path, str], None]] = {
+    "ClassFolders": _class_folders, "TableFile": _table_file, "WeightsFile": _weights_file
+}  # fmt: skip
