@@ -25,6 +25,12 @@ CUTOFF = 0.5  # of the likeness of two words, from 0 to 1
 OPEN = ("trainer.", "logger.", "callbacks.")  # whose targets take more than the config says
 UNSET = re.compile(r"Environment variable '(.*?)' not found\W+full_key: (\S+)")
 NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # to write
+# What torch and Lightning find out only while they train, and what to do about it.
+SAID = {
+    "Expected more than 1 value per channel when training": "BatchNorm can't be trained on a batch of one image: raise "
+    "data.batch_size (of cached features features.batch_size) to 2 or more, or take norm=layer",
+    "`val_check_interval` (": "trainer.val_check_interval is more batches than an epoch has: give a fraction up to 1.0",
+}
 UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
 
 _set_here = False  # the variable FULL_ERROR, and not by the user
@@ -101,6 +107,8 @@ def explain(error: BaseException) -> str | None:
             "the device has too little memory for this batch: halve data.batch_size, and double "
             "+trainer.accumulate_grad_batches, which is 1"
         )
+    if isinstance(error, ValueError) and (said := [text for start, text in SAID.items() if start in str(error)]):
+        return said[0]
     cause = error.__cause__ or error  # logging wraps it
     if isinstance(cause, OSError) and cause.errno in NO_PLACE:
         file = printable(cause.filename or "the disk")
@@ -145,9 +153,11 @@ def _explain_key(key: str) -> str:
     if key in known:
         more = f", or say +{key}=..." if is_open else ""
         return f"there is no {key} with these choices; it comes with {' or '.join(known[key])}{more}"
-    close = (
-        [last] if last in known and not is_open else get_close_matches(key, known, 1, CUTOFF)
-    )  # data.augment was meant to be augment
+    beside = {name: one for one in known for above, _, name in [one.rpartition(".")] if above == parent}
+    if is_open and beside:
+        close = [beside[name] for name in get_close_matches(last, [one for one in beside if one[0] != "_"], 1, CUTOFF)]
+    else:  # data.augment was meant to be augment
+        close = [last] if last in known else get_close_matches(key, known, 1, CUTOFF)
     hint = f"did you mean {close[0]}? " if close else ""
     choices = sorted(path.stem for name in close for path in CONF_DIR.glob(f"{name}/[!_]*.yaml"))  # of a group
     hint += f"its choices are {', '.join(choices)}; " if choices else ""

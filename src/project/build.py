@@ -20,6 +20,7 @@ from headstart.machine import best_precision, repeatable
 from headstart.resume.checkpoints import AtomicCheckpointIO, refuse_what_cant_be_loaded
 from headstart.resume.environment import without_secrets
 from headstart.resume.steps import StepSeed
+from headstart.resume.trainer_values import FLOAT16, refuse_float16_on_cpu
 from headstart.resume.trusted import refuse_untyped_commands
 from headstart.tracking.history import History
 
@@ -47,6 +48,18 @@ def check_metrics(cfg: DictConfig) -> None:
         mode, best = OmegaConf.select(cfg, key), direction(metric)
         if best and mode != best and (mode in ("min", "max") or (key == "mode" and mode not in ("auto", None))):
             raise UserError(f"{key}={mode}: the best {metric} is the {best}, and needn't be said: leave {key} out")
+
+
+def check_trainer(cfg: DictConfig) -> None:
+    """Raise UserError for what Lightning refuses on this machine, before images and weights are loaded."""
+    try:
+        made = trainer_with(cfg, [], logger=False, enable_checkpointing=False)
+    except Exception as error:
+        if not cfg.trainer._target_.startswith("lightning."):  # an owner's own may have a bug
+            raise
+        raise UserError(f"trainer: {error.__cause__ or error}") from error  # Hydra wraps it
+    if cfg.trainer.precision in FLOAT16 and made.strategy.root_device.type == "cpu":
+        refuse_float16_on_cpu()
 
 
 def images(cfg: DictConfig) -> ImageData:

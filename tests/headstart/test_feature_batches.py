@@ -98,7 +98,9 @@ def test_the_whole_set_is_handed_out_as_it_is() -> None:
     assert batches[1][0] is VIEWS[1]
 
 
-@pytest.mark.parametrize(("batch_size", "sizes"), [(3, [3, 3, 4]), (9, [10]), (4, [4, 4, 2]), (10, [10]), (1, [1] * 10)])
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(3, [3, 3, 4]), (9, [10]), (4, [4, 4, 2]), (10, [10]), (1, [1] * 10)]
+)
 def test_an_image_that_is_left_over_joins_the_batch_before(batch_size: int, sizes: list[int]) -> None:
     for weights in (None, torch.ones(COUNT, dtype=torch.float64)):
         order = Order(COUNT, batch_size, weights=weights)

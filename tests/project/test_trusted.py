@@ -93,6 +93,8 @@ def test_another_package_is_refused_before_anything_is_loaded_and_the_line_says_
 ) -> None:
     (tmp_path / "elsewhere.py").write_text("from torch.optim import SGD\n\n\nclass Mine(SGD): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(SystemExit, match=r"model\.optimizer\._target_=elsewhere\.Mine isn't trusted.*add it to TRUSTED"):
+    with pytest.raises(
+        SystemExit, match=r"model\.optimizer\._target_=elsewhere\.Mine isn't trusted.*add it to TRUSTED"
+    ):
         train("model.optimizer._target_=elsewhere.Mine")
     assert "elsewhere" not in sys.modules

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
@@ -39,7 +39,7 @@ class Loading:
     """
 
     batch_size: int = 64
-    num_workers: int | str = "auto"
+    num_workers: Literal["auto"] | int = "auto"
     on_error: str = "raise"
     max_pixels: int = MAX_PIXELS
     checked_dir: str | Path = "data/checked"

@@ -111,7 +111,7 @@ class LastCheckpoint(Checkpoint):
         """Save now, on all devices; the older ones move down. Raises UserError when the weights aren't finite."""
         if trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
             return
-        refuse_bad_weights(trainer.lightning_module)
+        refuse_bad_weights(trainer)
         trainer.save_checkpoint(self.dirpath / "next.ckpt", weights_only=False)
         self._move_down(trainer)
         trainer.strategy.barrier("last.ckpt is in its place")

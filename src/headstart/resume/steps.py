@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
 
 from ..errors import UserError
 
@@ -28,17 +27,25 @@ class FiniteLoss(Callback):
             return
         files = self.files_of_batch(trainer.current_epoch, batch_idx)
         more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
-        raise UserError(
-            f"the loss is {loss.item()} in epoch {trainer.current_epoch + 1}, step {trainer.global_step}: try a "
-            f"smaller model.lr, or trainer.precision=32-true; its images are {', '.join(files[:MAX_NAMED])}{more}"
-        )
+        where = f"in epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
+        images = f"its images are {', '.join(files[:MAX_NAMED])}{more}"
+        raise UserError(f"the loss is {loss.item()} {where}: try {_remedy(trainer)}; {images}")
 
 
-def refuse_bad_weights(model: nn.Module) -> None:
+def _remedy(trainer: Trainer) -> str:
+    """What may help against a number that is none: solver=lbfgs has no learning rate."""
+    descends = trainer.lightning_module.automatic_optimization
+    remedy = "a smaller model.lr" if descends else "a larger model.weakest, or solver=adamw"
+    is_mixed = trainer.precision != "32-true"
+    return f"trainer.precision=32-true instead of {trainer.precision}, or {remedy}" if is_mixed else remedy
+
+
+def refuse_bad_weights(trainer: Trainer) -> None:
     """Raise UserError where a trained weight is infinite or not a number."""
-    bad = [name for name, weight in model.named_parameters() if weight.requires_grad and not weight.isfinite().all()]
+    named = trainer.lightning_module.named_parameters()
+    bad = [name for name, weight in named if weight.requires_grad and not weight.isfinite().all()]
     if bad:
-        raise UserError(f"{bad[0]} is no finite number any more, and isn't saved: try a smaller model.lr")
+        raise UserError(f"{bad[0]} is no finite number any more, and isn't saved: try {_remedy(trainer)}")
 
 
 class StepSeed(Callback):

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from ..errors import UserError, did_you_mean
 from .arguments import TARGET, source, targets
 
-DYNAMIC = {"globals", "vars", "setattr", "exec", "modules", "__getattr__"}  # which can add names to a module
+DYNAMIC = {"globals", "__getattr__", "sys.modules"}  # which can add names to a module
 
 
 def check_targets(cfg: DictConfig, trusted: Sequence[str]) -> None:
@@ -22,9 +22,9 @@ def check_targets(cfg: DictConfig, trusted: Sequence[str]) -> None:
             raise UserError(f"{key}.{TARGET}={target} must be the name of a function or class, such as torch.nn.ReLU")
         _refuse_missing(key, target)
         if not any(target == one or (one.endswith("*") and target.startswith(one[:-1])) for one in trusted):
-            raise UserError(
-                f"{key}.{TARGET}={target} isn't trusted: if you trust it, add it to TRUSTED (src/project/__init__.py)"
-            )
+            hint = did_you_mean(target, [one.removesuffix(".*") for one in trusted])
+            way = f"{hint}if you trust it, add it to TRUSTED (src/project/__init__.py)"
+            raise UserError(f"{key}.{TARGET}={target} isn't trusted: {way}")
 
 
 def _refuse_missing(key: str, target: str) -> None:
@@ -55,13 +55,13 @@ def _is_module(parts: Sequence[str]) -> bool:
 def _names(module: str) -> set[str] | None:
     """Every name that the source of a module gives a value anywhere; None where there is no telling."""
     package, tree = source(module)
-    found: set[str] = set()
+    found = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             found.add(node.id)
         elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(ast.unparse(node))
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name != "__getattr__":  # a class's may be
             found.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}

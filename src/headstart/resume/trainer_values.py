@@ -12,9 +12,10 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "precision": ("auto", "bf16-mixed", "16-mixed", "32-true", "bf16", "16", "32", 16, 32, None),
 }  # fmt: skip
 SHORT = {"bf16", "16", "32", 16, 32, None}  # that Lightning takes, too, and messages needn't list
+FLOAT16 = ("16-mixed", "16", 16)
 WHOLE = ("64-true", "16-true", "bf16-true", "64", "transformer-engine", "transformer-engine-float16")
 LEAST = {
-    "accumulate_grad_batches": 1, "num_nodes": 1, "log_every_n_steps": 0, "num_sanity_val_steps": -1,
+    "accumulate_grad_batches": 1, "num_nodes": 1, "min_epochs": 0, "log_every_n_steps": 0, "num_sanity_val_steps": -1,
     "reload_dataloaders_every_n_epochs": 0, "gradient_clip_val": 0.0,
 }  # fmt: skip
 SHARES = ("val_check_interval", "overfit_batches", *(f"limit_{one}_batches" for one in ("train", "val", "test")))
@@ -42,7 +43,7 @@ def check_trainer(cfg: DictConfig, solves: bool) -> None:
             _check_share(name, value)
         elif name in LEAST and value is not None and (isinstance(value, bool) or value < LEAST[name]):
             raise UserError(f"trainer.{name}={value} must be a number from {LEAST[name]} up")
-    if trainer.get("precision") in ("16-mixed", "16", 16) and trainer.get("accelerator") == "cpu":
+    if trainer.get("precision") in FLOAT16 and trainer.get("accelerator") == "cpu":
         refuse_float16_on_cpu()
     for name, nothing in BY_STEPS.items():
         if solves and trainer.get(name) not in (None, nothing):
@@ -54,8 +55,8 @@ def check_trainer(cfg: DictConfig, solves: bool) -> None:
 
 
 def refuse_float16_on_cpu() -> None:
-    """Raise UserError: a forward pass took 13 times as long as in float32."""
-    raise UserError("trainer.precision=16-mixed is many times slower than 32-true on a CPU: choose bf16-mixed or 32-true")
+    """Raise UserError: Lightning would compute in bf16 instead, and any CPU but the newest takes 13 times as long."""
+    raise UserError("trainer.precision=16-mixed is for a GPU, and slow on a CPU: choose auto, bf16-mixed or 32-true")
 
 
 def _check_choice(name: str, value: object) -> None:
@@ -72,7 +73,9 @@ def _check_choice(name: str, value: object) -> None:
 def _check_share(name: str, value: object) -> None:
     least = 1 if name == "val_check_interval" else 0  # which may also be a time
     is_share = isinstance(value, float) and 0 <= value <= 1 and (value or not least)
-    if isinstance(value, int | float) and (isinstance(value, bool) or not (is_share or (type(value) is int and value >= least))):
+    if isinstance(value, int | float) and (
+        isinstance(value, bool) or not (is_share or (type(value) is int and value >= least))
+    ):
         raise UserError(
             f"trainer.{name}={value}: give a fraction up to 1.0, or a whole number of batches from {least} up"
         )
