@@ -109,6 +109,9 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, ValueError) and (said := [text for start, text in SAID.items() if start in str(error)]):
         return said[0]
+    notes = " ".join(getattr(error, "__notes__", ()))
+    if isinstance(error, TypeError) and notes.startswith("full_key: ") and _raised_by_hydra(error):
+        return f"{notes.removeprefix('full_key: ')} is given what its _target_ doesn't take, or not all: {error}"
     cause = error.__cause__ or error  # logging wraps it
     if isinstance(cause, OSError) and cause.errno in NO_PLACE:
         file = printable(cause.filename or "the disk")
@@ -126,6 +129,12 @@ def explain(error: BaseException) -> str | None:
     if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
         return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
     return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether a call failed in itself, by its arguments, and nothing that was called did."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "").startswith("hydra.")
 
 
 def _one_line(error: BaseException) -> str:

@@ -45,6 +45,8 @@ def check_metrics(cfg: DictConfig) -> None:
     watched = {"mode": cfg.monitor, "model.scheduler.mode": cfg.monitor}
     watched |= {f"callbacks.{name}.mode": OmegaConf.select(cfg.callbacks, f"{name}.monitor") for name in cfg.callbacks}
     for key, metric in watched.items():
+        if str(metric).startswith("val") and metric not in known:
+            raise UserError(f"{key.replace('.mode', '.monitor')}={metric}: choose one of {', '.join(known)}")
         mode, best = OmegaConf.select(cfg, key), direction(metric)
         if best and mode != best and (mode in ("min", "max") or (key == "mode" and mode not in ("auto", None))):
             raise UserError(f"{key}={mode}: the best {metric} is the {best}, and needn't be said: leave {key} out")
@@ -123,14 +125,20 @@ def cached_features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> Fea
 
 def loggers(cfg: DictConfig) -> list[Logger]:
     """The chosen loggers."""
-    return list(instantiate(cfg.logger, _convert_="all").values())
+    made = instantiate(cfg.logger, _convert_="all")
+    for name, logger in made.items():
+        if not isinstance(logger, Logger):
+            raise UserError(f"logger.{name}._target_={cfg.logger[name]._target_} makes no logger of Lightning's")
+    return list(made.values())
 
 
 def callbacks(cfg: DictConfig) -> list[Callback]:
     """The chosen callbacks; those that watch a metric take its own best, be it the largest or the smallest value."""
     made = []
-    for node in cfg.callbacks.values():
+    for name, node in cfg.callbacks.items():
         callback = instantiate(node, _convert_="all")
+        if not isinstance(callback, Callback | None):
+            raise UserError(f"callbacks.{name}._target_={node._target_} makes no callback of Lightning's")
         best = direction(getattr(callback, "monitor", None))
         if best and getattr(callback, "mode", best) != best:  # Lightning takes the smallest where nothing is said
             callback = instantiate(node, _convert_="all", mode=best)

@@ -53,7 +53,7 @@ def check_arguments(cfg: DictConfig) -> None:
 
 
 def parameters_of(node: DictConfig) -> Parameters | None:
-    """What the node's `_target_` takes, and what those below it take, which may be called with its others: data.read."""
+    """What the node's `_target_` takes, and what those below it take: they may be called with others, as data.read."""
     parameters = takes(node[TARGET])
     for child in node.values() if parameters is not None else ():
         if isinstance(child, DictConfig) and TARGET in child:

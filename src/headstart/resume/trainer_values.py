@@ -26,6 +26,8 @@ UNFIT = {
     "StochasticWeightAveraging": "callbacks=[default,ema] averages weights, and measures the average",
     "WeightAveraging": "callbacks=[default,ema] averages weights", "BatchSizeFinder": "choose data.batch_size by hand",
     "EMAWeightAveraging": "callbacks=[default,ema] averages weights", "ModelPruning": "its checkpoints can't be loaded",
+    "GradientAccumulationScheduler": "+trainer.accumulate_grad_batches=2 holds for all epochs",
+    "SpikeDetection": "a loss that is no number ends a run anyway",
     "LearningRateFinder": "scripts/find_lr.py searches for a model.lr, which the run then keeps",
 }  # fmt: skip
 
