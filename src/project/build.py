@@ -1,6 +1,7 @@
 """From the config to objects: the only file that calls instantiate."""
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -55,7 +56,8 @@ def check_metrics(cfg: DictConfig) -> None:
 def check_trainer(cfg: DictConfig) -> None:
     """Raise UserError for what Lightning refuses on this machine, before images and weights are loaded."""
     try:
-        made = trainer_with(cfg, [], logger=False, enable_checkpointing=False)
+        with warnings.catch_warnings(action="ignore"):  # the run's own Trainer will say it
+            made = trainer_with(cfg, [], logger=False, enable_checkpointing=False)
     except Exception as error:
         if not cfg.trainer._target_.startswith("lightning."):  # an owner's own may have a bug
             raise

@@ -1,12 +1,21 @@
 """Mistakes that people make: one or two clear lines, an exit code that isn't 0, and no traceback."""
 
 import os
+import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
-from runs import ROOT, Train
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from runs import ROOT, Train, composed
+
+from headstart.errors import UserError, explain
+from headstart.resume.command_line import check
+from project import TRUSTED
 
 EACH = """
 import runpy, sys
@@ -77,6 +86,22 @@ TYPED = [
     (["patience=soon"], "patience=soon must be a whole number"),
     (["+features.view=4"], "there is no features.view: did you mean features.views?"),
     (["+sede=1"], "there is no sede: did you mean seed?"),
+    (["data.root=/nowhere"], "there is no folder /nowhere (data.root)"),
+    (["data.root=no where (1), ä=[x]"], "there is no folder no where (1), ä=[x] (data.root)"),
+    (["data=csv", "data.path=no.csv"], "there is no file no.csv (data.path)"),
+    (["solver=adamw", "norm=batch", "features.batch_size=1"], "raise features.batch_size, or take norm=layer"),
+    (["strategy=finetune", "norm=batch", "data.batch_size=1"], "raise data.batch_size, or take norm=layer"),
+    (["model.optimizer._target_=torch.optim.Adamx"], "(model.optimizer._target_): did you mean Adamax"),
+    (["head._target_=os.system"], "head._target_=os.system isn't trusted"),
+    (["+logger.x._target_=lightning.pytorch.loggers.CSVLoger"], "did you mean CSVLogger?"),
+    (["augment=trivial", "augment.policy._target_=torchvision.transforms.v2.Trivial"], "there is no torchvision.trans"),
+    (["model.scheduler._target_=torch.optim.lr_scheduler.StepLR"], "'~model.scheduler.warmup' leaves it out"),
+    (["head=mlp", "head._target_=project.model.heads.linear"], "'~head.hidden' leaves it out"),
+    (["model.scheduler.patience=1"], "+model.scheduler.patience=... adds"),
+    (["trainer.precision=bf16mixed"], "did you mean bf16-mixed? choose auto, bf16-mixed, 16-mixed or 32-true"),
+    (["backbone.weights=/no.pt"], "there is no weights file /no.pt (backbone.weights)"),
+    (["backbone=timm", "backbone.name=resnet18", "backbone.weights=no.bin"], "no.bin (backbone.weights)"),
+    (["backbone=torchvision", "backbone.name=resnet18", "backbone.weights=epoch=3.ckpt"], "epoch=3.ckpt"),
     (["logger=wandb", "+logger.wandb.tag=[a]"], "there is no logger.wandb.tag; did you mean tags?"),
     (["logger=wandb", "+logger.wandb.tags=a"], "logger.wandb.tags=a: give a list, [a]"),
     (["logger=wandb", "+logger.wandb.mode=offlin"], "logger.wandb.mode=offlin: choose online, offline or disabled"),
@@ -84,10 +109,41 @@ TYPED = [
     (["logger=wandb", "WANDB_BASE_URL=nowhere"], "WANDB_BASE_URL=nowhere is no address of a server"),
     (["logger=wandb", "WANDB_API_KEY=secret"], "WANDB_API_KEY has 6 characters, and a key at least 40"),
 ]  # fmt: skip
+# Keys that are given a value in a config that is composed once.
+VALUES = [
+    (["data.num_workers=many"], "data.num_workers=many must be auto or a whole number"),
+    (["norm=foo"], "norm=foo must be none or layer or batch"),
+    (["model.optimizer._target_=torchh.optim.Adam"], "no package torchh is installed"),
+    (["model.optimizer._target_=torch.optimm.Adam"], "isn't trusted: did you mean torch.optim?"),
+    (["model.optimizer._target_=null"], "must be the name of a function or class"),
+    (["model.scheduler._target_=torch.optim.lr_scheduler.StepLr"], "did you mean StepLR?"),
+    (["head._target_=project.model.heads.linar"], "did you mean linear?"),
+    (["head._target_=torch.nn.Liner"], "did you mean Linear?"),
+    (["callbacks.x._target_=lightning.pytorch.callbacks.EarlyStoping"], "did you mean EarlyStopping?"),
+    (["data._target_=project.data.folder.foldr"], "did you mean folder?"),
+    (["trainer.precision=8"], "choose auto, bf16-mixed, 16-mixed or 32-true"),
+    *(([f"trainer.precision={one}"], "the head and the loss, which keep 32 bits: choose auto") for one in (
+        "transformer-engine", "transformer-engine-float16", "16-true", "bf16-true", "64-true", "64",
+    )),
+    (["trainer.accelerator=cpu", "trainer.precision=16-mixed"], "16-mixed is for a GPU, and slow on a CPU"),
+    (["trainer.accelerator=cpu", "trainer.precision=16"], "16-mixed is for a GPU, and slow on a CPU"),
+    (["trainer.accelerator=tpu"], "choose auto, cpu, gpu, cuda or mps"),
+    (["trainer.deterministic=maybe"], "choose auto, true, false or warn"),
+    (["trainer.profiler=foo"], "choose simple, advanced, pytorch or null"),
+    (["trainer.gradient_clip_val=-1"], "must be a number from 0.0 up"),
+    (["trainer.gradient_clip_val=1"], "solver=lbfgs has none: add solver=adamw"),
+    (["trainer.accumulate_grad_batches=0"], "must be a number from 1 up"),
+    (["trainer.val_check_interval=2.0"], "give a fraction up to 1.0"),
+    (["trainer.limit_train_batches=1.5"], "give a fraction up to 1.0"),
+    (["trainer.limit_val_batches=-1"], "or a whole number of batches from 0 up"),
+    (["trainer.logger=false"], "trainer.logger is set by the run"),
+    *(([f"callbacks.x._target_=lightning.pytorch.callbacks.{one}"], f"callbacks.x: {one} doesn't go") for one in (
+        "BackboneFinetuning", "StochasticWeightAveraging", "BatchSizeFinder", "LearningRateFinder", "ModelPruning",
+        "EMAWeightAveraging", "GradientAccumulationScheduler",
+    )),
+]  # fmt: skip
 MISTAKES = [
     *TYPED,
-    (["data.root=/nowhere"], "there is no folder /nowhere (data.root)"),
-    (["data.root=no where (1), ä=[x]"], "there is no folder no where (1), ä=[x] (data.root)"),
     (["head=mlp", "solver=lbfgs"], "solver=lbfgs is for head=linear: add solver=adamw"),
     (["model.strongest=0"], "model.strongest=0 model.weakest=1e-05"),
     (["augment.scale=[0.9,0.5]"], "augment.scale=[0.9, 0.5]: give two fractions"),
@@ -102,10 +158,18 @@ MISTAKES = [
     (["+callbacks.model_checkpoint.every_n_train_steps=2"], "between validations there is no score"),
     (["trainer=gpu"], "gpu"),
     (["data.folds=5"], "data.fold=None must be one of data.folds=5"),
-    (["data.num_workers=many"], "data.num_workers=many must be auto"),
+    (["trainer.devices=0"], "trainer: `Trainer(devices=0)` value is not a valid input"),
+    (["+trainer.strategy=fsdp"], "trainer: The strategy `fsdp` requires a GPU"),
+    (["+trainer.strategy=ddpp"], "trainer: You selected an invalid strategy name"),
+    (["+trainer.max_time=abc"], "trainer: `Timer(duration='abc')` is not a valid duration"),
+    (["trainer.max_epochs=-5"], "trainer: `max_epochs` must be a non-negative integer or -1"),
+    (["trainer.precision=16-mixed"], "trainer.precision=16-mixed is for a GPU"),
+    (
+        ["callbacks.early_stopping.monitor=val_loss"],
+        "callbacks.early_stopping.monitor=val_loss: choose one of val/loss",
+    ),
     (["backbone=torchvision", "backbone.name=resnet19"], "resnet18"),
     (["backbone=torchvision", "backbone.name=resnet18", "backbone.weights=IMAGENET"], "IMAGENET1K_V1"),
-    (["backbone=torchvision", "backbone.name=resnet18", "backbone.weights=epoch=3.ckpt"], "epoch=3.ckpt"),
 ]
 
 
@@ -127,6 +191,20 @@ def test_a_mistake_is_told_in_one_line(
     assert not capfd.readouterr().err  # Hydra's own lines, a traceback
 
 
+@pytest.mark.parametrize(("arguments", "message"), VALUES, ids=[m[0][-1] for m in VALUES])
+def test_a_value_that_cannot_work_is_named_by_its_key(arguments: list[str], message: str) -> None:
+    cfg = base().copy()
+    for key, value in (argument.split("=", 1) for argument in arguments):
+        OmegaConf.update(cfg, key, yaml.safe_load(value), force_add=True)
+    with pytest.raises(UserError, match=re.escape(message)):
+        check(cfg, TRUSTED)
+
+
+@cache
+def base() -> DictConfig:
+    return composed("data=folder", "logger=none")
+
+
 def test_nothing_heavy_is_loaded_for_what_is_wrong_in_the_config_alone(workdir: Path) -> None:
     """All in one process: what one mistake had loaded would be there at the next."""
     commands = [[one for one in arguments if not one.startswith("WANDB")] for arguments, _ in TYPED]
@@ -136,6 +214,37 @@ def test_nothing_heavy_is_loaded_for_what_is_wrong_in_the_config_alone(workdir: 
     said = [line for line in done.stdout.splitlines() if "is another one's" not in line]  # they begin in one second
     assert said == ["error: [] 1"] * len(commands)
     assert len(commands) > 30
+
+
+# What the objects themselves say, when they are made or trained.
+WHILE_BUILDING = [
+    (["+callbacks.x._target_=torch.nn.ReLU"], "callbacks.x._target_=torch.nn.ReLU makes no callback of Lightning's"),
+    (["+callbacks.x._target_=lightning.pytorch.callbacks.ThroughputMonitor"], "missing 1 required positional argument"),
+    (
+        ["model.scheduler._target_=torch.optim.lr_scheduler.StepLR", "~model.scheduler.warmup"],
+        "model.scheduler is given what its _target_ doesn't take, or not all: StepLR.__init__() missing",
+    ),
+    (["solver=adamw", "+trainer.val_check_interval=5"], "trainer.val_check_interval is more batches than an epoch has"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WHILE_BUILDING, ids=[" ".join(m[0]) for m in WHILE_BUILDING])
+def test_what_is_found_out_while_building_is_a_line_too(train: Train, arguments: list[str], message: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train("logger=none", *arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_class_folders_is_refused_before_torch_is_loaded(train: Train, images: Path) -> None:
+    with pytest.raises(SystemExit, match=r"no images in .* \(data\.root\): one folder per class is expected"):
+        train(f"data.root={images}/train/red")
+
+
+def test_batchnorm_and_a_batch_of_one_are_told_in_one_line() -> None:
+    with pytest.raises(ValueError, match="Expected more than 1 value") as caught:
+        torch.nn.BatchNorm1d(3)(torch.zeros(1, 3))
+    assert "raise data.batch_size" in (explain(caught.value) or "")
 
 
 def test_a_broken_image_is_named_before_training(train: Train, tmp_path: Path, images: Path) -> None:
