@@ -110,8 +110,15 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and (said := [text for start, text in SAID.items() if start in str(error)]):
         return said[0]
     notes = " ".join(getattr(error, "__notes__", ()))
-    if isinstance(error, TypeError) and notes.startswith("full_key: ") and _raised_by_hydra(error):
-        return f"{notes.removeprefix('full_key: ')} is given what its _target_ doesn't take, or not all: {error}"
+    if notes == "full_key: trainer" and _raised_in(error, "lightning."):
+        return f"trainer: {_one_line(error)}"
+    if (
+        isinstance(error, TypeError)
+        and notes.startswith("full_key: ")
+        and "() missing" in str(error)
+        and _raised_in(error, "hydra.")
+    ):
+        return f"{notes.removeprefix('full_key: ')} isn't given all that its _target_ needs: {error}"
     cause = error.__cause__ or error  # logging wraps it
     if isinstance(cause, OSError) and cause.errno in NO_PLACE:
         file = printable(cause.filename or "the disk")
@@ -131,10 +138,10 @@ def explain(error: BaseException) -> str | None:
     return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
 
 
-def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether a call failed in itself, by its arguments, and nothing that was called did."""
+def _raised_in(error: BaseException, package: str) -> bool:
+    """Whether a package has raised it; Hydra only where a call failed in itself, by its arguments."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return frames[-1].f_globals.get("__name__", "").startswith("hydra.")
+    return frames[-1].f_globals.get("__name__", "").startswith(package)
 
 
 def _one_line(error: BaseException) -> str:

@@ -10,10 +10,13 @@ import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from .errors import UserError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 Precision = Literal["bf16-mixed", "32-true"]
+FLOAT16 = ("16-mixed", "16", 16)
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in <malloc.h>
 YOUNG = 20_000  # objects that Python makes before it looks for garbage
 
@@ -34,6 +37,24 @@ def best_precision(accelerator: str = "auto") -> Precision:
     else:  # no public name for these two yet; both have been there since torch 2.6
         has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16-mixed" if has_bf16 else "32-true"
+
+
+def chosen_precision(precision: str | int | None, accelerator: str) -> Any:
+    """The precision that a Trainer is given; raises UserError for one that the accelerator doesn't compute in."""
+    if precision == "auto":
+        return best_precision(accelerator)
+    if precision in FLOAT16 and (accelerator == "cpu" or not _has_gpu()):
+        # Lightning would compute in bf16 instead, for which any CPU but the newest takes 13 times as long.
+        raise UserError(
+            "trainer.precision=16-mixed is for a GPU, and slow on a CPU: choose auto, bf16-mixed or 32-true"
+        )
+    return precision
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def repeatable() -> Literal["warn"] | None:

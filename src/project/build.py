@@ -1,7 +1,6 @@
 """From the config to objects: the only file that calls instantiate."""
 
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,11 +16,10 @@ from headstart.backbone import Backbone
 from headstart.errors import UserError
 from headstart.features.cache import FeatureData
 from headstart.images.augmentation import Mixing
-from headstart.machine import best_precision, repeatable
+from headstart.machine import chosen_precision, repeatable
 from headstart.resume.checkpoints import AtomicCheckpointIO, refuse_what_cant_be_loaded
 from headstart.resume.environment import without_secrets
 from headstart.resume.steps import StepSeed
-from headstart.resume.trainer_values import FLOAT16, refuse_float16_on_cpu
 from headstart.resume.trusted import refuse_untyped_commands
 from headstart.tracking.history import History
 
@@ -51,19 +49,6 @@ def check_metrics(cfg: DictConfig) -> None:
         mode, best = OmegaConf.select(cfg, key), direction(metric)
         if best and mode != best and (mode in ("min", "max") or (key == "mode" and mode not in ("auto", None))):
             raise UserError(f"{key}={mode}: the best {metric} is the {best}, and needn't be said: leave {key} out")
-
-
-def check_trainer(cfg: DictConfig) -> None:
-    """Raise UserError for what Lightning refuses on this machine, before images and weights are loaded."""
-    try:
-        with warnings.catch_warnings(action="ignore"):  # the run's own Trainer will say it
-            made = trainer_with(cfg, [], logger=False, enable_checkpointing=False)
-    except Exception as error:
-        if not cfg.trainer._target_.startswith("lightning."):  # an owner's own may have a bug
-            raise
-        raise UserError(f"trainer: {error.__cause__ or error}") from error  # Hydra wraps it
-    if cfg.trainer.precision in FLOAT16 and made.strategy.root_device.type == "cpu":
-        refuse_float16_on_cpu()
 
 
 def images(cfg: DictConfig) -> ImageData:
@@ -127,11 +112,7 @@ def cached_features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> Fea
 
 def loggers(cfg: DictConfig) -> list[Logger]:
     """The chosen loggers."""
-    made = instantiate(cfg.logger, _convert_="all")
-    for name, logger in made.items():
-        if not isinstance(logger, Logger):
-            raise UserError(f"logger.{name}._target_={cfg.logger[name]._target_} makes no logger of Lightning's")
-    return list(made.values())
+    return list(instantiate(cfg.logger, _convert_="all").values())
 
 
 def callbacks(cfg: DictConfig) -> list[Callback]:
@@ -160,10 +141,9 @@ def trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Callbac
 
 def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> Trainer:
     """A Trainer with these callbacks and options alone, beside what all Trainers of a run have in common."""
-    auto, deterministic = cfg.trainer.precision == "auto", cfg.trainer.deterministic
     options |= {
-        "precision": best_precision(cfg.trainer.accelerator) if auto else cfg.trainer.precision,
-        "deterministic": repeatable() if deterministic == "auto" else deterministic,
+        "precision": chosen_precision(cfg.trainer.precision, cfg.trainer.accelerator),
+        "deterministic": repeatable() if cfg.trainer.deterministic == "auto" else cfg.trainer.deterministic,
         "use_distributed_sampler": False,  # every device takes its own images already
         "default_root_dir": cfg.run_dir,
         "plugins": AtomicCheckpointIO(),

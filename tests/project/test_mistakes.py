@@ -112,7 +112,7 @@ TYPED = [
 # Keys that are given a value in a config that is composed once.
 VALUES = [
     (["data.num_workers=many"], "data.num_workers=many must be auto or a whole number"),
-    (["norm=foo"], "norm=foo must be none or layer or batch"),
+    (["norm=foo"], "norm=foo: choose none, layer or batch"),
     (["model.optimizer._target_=torchh.optim.Adam"], "no package torchh is installed"),
     (["model.optimizer._target_=torch.optimm.Adam"], "isn't trusted: did you mean torch.optim?"),
     (["model.optimizer._target_=null"], "must be the name of a function or class"),
@@ -158,11 +158,11 @@ MISTAKES = [
     (["+callbacks.model_checkpoint.every_n_train_steps=2"], "between validations there is no score"),
     (["trainer=gpu"], "gpu"),
     (["data.folds=5"], "data.fold=None must be one of data.folds=5"),
-    (["trainer.devices=0"], "trainer: `Trainer(devices=0)` value is not a valid input"),
+    (["trainer.devices=0"], "`Trainer(devices=0)` value is not a valid input"),
     (["+trainer.strategy=fsdp"], "trainer: The strategy `fsdp` requires a GPU"),
     (["+trainer.strategy=ddpp"], "trainer: You selected an invalid strategy name"),
-    (["+trainer.max_time=abc"], "trainer: `Timer(duration='abc')` is not a valid duration"),
-    (["trainer.max_epochs=-5"], "trainer: `max_epochs` must be a non-negative integer or -1"),
+    (["+trainer.max_time=abc"], "`Timer(duration='abc')` is not a valid duration"),
+    (["trainer.max_epochs=-5"], "`max_epochs` must be a non-negative integer or -1"),
     (["trainer.precision=16-mixed"], "trainer.precision=16-mixed is for a GPU"),
     (
         ["callbacks.early_stopping.monitor=val_loss"],
@@ -222,7 +222,7 @@ WHILE_BUILDING = [
     (["+callbacks.x._target_=lightning.pytorch.callbacks.ThroughputMonitor"], "missing 1 required positional argument"),
     (
         ["model.scheduler._target_=torch.optim.lr_scheduler.StepLR", "~model.scheduler.warmup"],
-        "model.scheduler is given what its _target_ doesn't take, or not all: StepLR.__init__() missing",
+        "model.scheduler isn't given all that its _target_ needs: StepLR.__init__() missing",
     ),
     (["solver=adamw", "+trainer.val_check_interval=5"], "trainer.val_check_interval is more batches than an epoch has"),
 ]

@@ -14,7 +14,7 @@ from lightning.pytorch.loops.loop import _Loop
 
 from ..errors import UserError
 from .checkpoints import refuse_what_cant_be_loaded
-from .steps import refuse_bad_weights
+from .steps import refuse_bad_weights, remedy_for
 
 BETWEEN_EPOCHS = 10.0  # seconds that must have passed: an epoch of features is repeated faster than it is saved
 
@@ -111,7 +111,7 @@ class LastCheckpoint(Checkpoint):
         """Save now, on all devices; the older ones move down. Raises UserError when the weights aren't finite."""
         if trainer.fast_dev_run:  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
             return
-        refuse_bad_weights(trainer)
+        refuse_bad_weights(trainer.lightning_module, remedy_for(trainer))
         trainer.save_checkpoint(self.dirpath / "next.ckpt", weights_only=False)
         self._move_down(trainer)
         trainer.strategy.barrier("last.ckpt is in its place")

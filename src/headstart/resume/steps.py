@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
 
 from ..errors import UserError
 
@@ -29,10 +30,10 @@ class FiniteLoss(Callback):
         more = f" and {len(files) - MAX_NAMED} more" if len(files) > MAX_NAMED else ""
         where = f"in epoch {trainer.current_epoch + 1}, step {trainer.global_step}"
         images = f"its images are {', '.join(files[:MAX_NAMED])}{more}"
-        raise UserError(f"the loss is {loss.item()} {where}: try {_remedy(trainer)}; {images}")
+        raise UserError(f"the loss is {loss.item()} {where}: try {remedy_for(trainer)}; {images}")
 
 
-def _remedy(trainer: Trainer) -> str:
+def remedy_for(trainer: Trainer) -> str:
     """What may help against a number that is none: solver=lbfgs has no learning rate."""
     descends = trainer.lightning_module.automatic_optimization
     remedy = "a smaller model.lr" if descends else "a larger model.weakest, or solver=adamw"
@@ -40,12 +41,11 @@ def _remedy(trainer: Trainer) -> str:
     return f"trainer.precision=32-true instead of {trainer.precision}, or {remedy}" if is_mixed else remedy
 
 
-def refuse_bad_weights(trainer: Trainer) -> None:
+def refuse_bad_weights(model: nn.Module, remedy: str = "a smaller model.lr") -> None:
     """Raise UserError where a trained weight is infinite or not a number."""
-    named = trainer.lightning_module.named_parameters()
-    bad = [name for name, weight in named if weight.requires_grad and not weight.isfinite().all()]
+    bad = [name for name, weight in model.named_parameters() if weight.requires_grad and not weight.isfinite().all()]
     if bad:
-        raise UserError(f"{bad[0]} is no finite number any more, and isn't saved: try {_remedy(trainer)}")
+        raise UserError(f"{bad[0]} is no finite number any more, and isn't saved: try {remedy}")
 
 
 class StepSeed(Callback):

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError, did_you_mean
+from ..machine import chosen_precision
 
 CHOICES: dict[str, tuple[object, ...]] = {
     "accelerator": ("auto", "cpu", "gpu", "cuda", "mps"), "deterministic": ("auto", True, False, "warn", None),
@@ -12,7 +13,6 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "precision": ("auto", "bf16-mixed", "16-mixed", "32-true", "bf16", "16", "32", 16, 32, None),
 }  # fmt: skip
 SHORT = {"bf16", "16", "32", 16, 32, None}  # that Lightning takes, too, and messages needn't list
-FLOAT16 = ("16-mixed", "16", 16)
 WHOLE = ("64-true", "16-true", "bf16-true", "64", "transformer-engine", "transformer-engine-float16")
 LEAST = {
     "accumulate_grad_batches": 1, "num_nodes": 1, "min_epochs": 0, "log_every_n_steps": 0, "num_sanity_val_steps": -1,
@@ -45,8 +45,8 @@ def check_trainer(cfg: DictConfig, solves: bool) -> None:
             _check_share(name, value)
         elif name in LEAST and value is not None and (isinstance(value, bool) or value < LEAST[name]):
             raise UserError(f"trainer.{name}={value} must be a number from {LEAST[name]} up")
-    if trainer.get("precision") in FLOAT16 and trainer.get("accelerator") == "cpu":
-        refuse_float16_on_cpu()
+    if trainer.get("accelerator") == "cpu" and trainer.get("precision") != "auto":  # which asks torch
+        chosen_precision(trainer.get("precision"), "cpu")
     for name, nothing in BY_STEPS.items():
         if solves and trainer.get(name) not in (None, nothing):
             raise UserError(f"trainer.{name} is for gradient descent, and solver=lbfgs has none: add solver=adamw")
@@ -54,11 +54,6 @@ def check_trainer(cfg: DictConfig, solves: bool) -> None:
         module, _, kind = str(node and node.get("_target_")).rpartition(".")
         if module.startswith("lightning.pytorch.callbacks") and kind in UNFIT:
             raise UserError(f"callbacks.{name}: {kind} doesn't go with how a run trains and goes on; {UNFIT[kind]}")
-
-
-def refuse_float16_on_cpu() -> None:
-    """Raise UserError: Lightning would compute in bf16 instead, and any CPU but the newest takes 13 times as long."""
-    raise UserError("trainer.precision=16-mixed is for a GPU, and slow on a CPU: choose auto, bf16-mixed or 32-true")
 
 
 def _check_choice(name: str, value: object) -> None:

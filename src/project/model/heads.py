@@ -1,13 +1,11 @@
 """What is trained: from features [batch, num_features] to logits [batch, num_classes]."""
 
-from typing import Literal
-
 from torch import nn
 
 from headstart.errors import UserError
 
 
-def linear(num_features: int, num_classes: int, norm: Literal["none", "layer", "batch"] = "none") -> nn.Module:
+def linear(num_features: int, num_classes: int, norm: str = "none") -> nn.Module:
     """One linear layer that starts at zero: the problem is convex, and every class starts equally likely.
 
     Gradient descent wants its features normalised: then features of any scale train well at the same learning rate.
@@ -19,13 +17,7 @@ def linear(num_features: int, num_classes: int, norm: Literal["none", "layer", "
     return nn.Sequential(_normalisation(norm, num_features), layer)
 
 
-def mlp(
-    num_features: int,
-    num_classes: int,
-    hidden: int = 512,
-    dropout: float = 0.5,
-    norm: Literal["none", "layer", "batch"] = "layer",
-) -> nn.Module:
+def mlp(num_features: int, num_classes: int, hidden: int = 512, dropout: float = 0.5, norm: str = "layer") -> nn.Module:
     """One hidden layer with dropout, on normalised features; raises UserError for a `norm` that isn't known."""
     return nn.Sequential(
         _normalisation(norm, num_features),
