@@ -17,11 +17,17 @@ def splits_to_measure(data: LightningDataModule, trainer: Trainer) -> list[str]:
     """
     table = table_of(data)
     _refuse_none(trainer)
-    batches = {split: _batches(data, trainer, split) for split in ("train", "val", "test")} if table else {}
+    splits = ("train", "val", "test")
+    counts = {split: len(table.part(split)) for split in splits} if table else {}
+    batches = {split: _batches(count, data, trainer, split == "train") for split, count in counts.items()}
     for split, number in batches.items():
         limit = getattr(trainer, f"limit_{split}_batches")
         if isinstance(limit, float) and 0 < limit * number < 1:
-            key = "overfit_batches" if trainer.overfit_batches and split != "test" else f"limit_{split}_batches"
+            key = (
+                "overfit_batches"
+                if getattr(trainer, "overfit_batches", 0) and split != "test"
+                else f"limit_{split}_batches"
+            )
             raise UserError(f"+trainer.{key}={limit} of {number} is no whole batch: give a number of batches")
         if split == "train" and trainer.check_val_every_n_epoch:
             _refuse_late_validation(trainer, min(number, limit) if isinstance(limit, int) else int(number * limit))
@@ -29,12 +35,14 @@ def splits_to_measure(data: LightningDataModule, trainer: Trainer) -> list[str]:
     return [split for split, limit in limits.items() if limit and (table is None or table.has(split))]
 
 
-def _batches(data: LightningDataModule, trainer: Trainer, split: str) -> int:
-    """How many there are of a split's images, on each device."""
-    table, size, full = table_of(data), getattr(data, "batch_size", 1), False
+def _batches(images: int, data: LightningDataModule, trainer: Trainer, trains: bool) -> int:
+    """How many there are of so many images, on each device."""
+    size = getattr(data, "batch_size", 1)
     if isinstance(data, FeatureData):
-        size, full = size if split == "train" else MEASURED_AT_ONCE, split == "train" and data.full_batch
-    return data.views if full else -(-len(table.part(split)) // (size * trainer.world_size))
+        if trains and data.full_batch:
+            return data.views
+        size = size if trains else MEASURED_AT_ONCE
+    return -(-images // (size * trainer.world_size))
 
 
 def _refuse_none(trainer: Trainer) -> None:

@@ -129,7 +129,7 @@ def test_limits_that_leave_nothing_are_refused(tmp_path: Path, limits: dict[str,
 )  # fmt: skip
 def test_early_stopping_ends_a_run_where_it_ends_a_plain_one(tmp_path: Path, options: dict[str, Any]) -> None:
     quiet()
-    limits = {"max_epochs": 30}
+    limits: dict[str, Any] = {"max_epochs": 30}
     stop = EarlyStopping("val/loss", **options)
     wanted = Trainer(**PLAIN | limits, callbacks=[stop], enable_checkpointing=False)
     wanted.fit(Line(), datamodule=Data())

@@ -2,6 +2,7 @@ import pickle
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -172,16 +173,24 @@ class Own(torch.optim.SGD):
     """An optimizer of a package that isn't trusted."""
 
 
-AdamW, StepLR, Several = torch.optim.AdamW, torch.optim.lr_scheduler.StepLR, torch.optim.lr_scheduler.MultiStepLR
+AdamW: Any = torch.optim.AdamW
+StepLR: Any = torch.optim.lr_scheduler.StepLR
+linear: Any = heads.linear
 HELD = {  # what a model was made of, and what torch couldn't load again, or TRUSTED doesn't name
     "tuple": ({"optimizer": partial(AdamW, betas=(0.9, 0.98))}, None),
-    "lists": ({"optimizer": partial(AdamW, betas=[0.9, 0.98]), "scheduler": partial(Several, milestones=[1, 2])}, None),
-    "mapping": ({"head": partial(heads.linear, norm={"layer": [1]})}, None),
+    "lists": (
+        {
+            "optimizer": partial(AdamW, betas=[0.9, 0.98]),
+            "scheduler": partial(torch.optim.lr_scheduler.MultiStepLR, milestones=[1, 2]),
+        },
+        None,
+    ),
+    "mapping": ({"head": partial(linear, norm={"layer": [1]})}, None),
     "config": (
         {"optimizer": partial(AdamW, betas=ListConfig([0.9, 0.98]))},
         "its optimizer holds omegaconf.listconfig",
     ),
-    "module": ({"head": partial(heads.linear, norm=torch.nn.ReLU())}, r"its head holds torch\.nn\.modules"),
+    "module": ({"head": partial(linear, norm=torch.nn.ReLU())}, r"its head holds torch\.nn\.modules"),
     "function": (
         {"scheduler": partial(StepLR, step_size=partial(round, 2.5))},
         "its scheduler holds functools.partial",

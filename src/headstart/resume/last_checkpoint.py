@@ -60,7 +60,7 @@ class LastCheckpoint(Checkpoint):
         trainer.should_stop |= any(reason != EarlyStoppingReason.NOT_STOPPED for reason in reasons)
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in self._measured.items()})
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Forget where the last batch stood."""
         self._cut = None
 

@@ -31,7 +31,7 @@ def optimize(model: Any, groups: list[dict[str, Any]], direction: str | None = N
         reacts = "mode" in parameters and parameters["mode"].default in ("min", "max")  # CyclicLR's mode is another
         schedule = model.scheduler(made, **({"mode": direction} if reacts and direction else {}))
         every = model.trainer.check_val_every_n_epoch if reacts else 1  # there is something to react to
-        config = {"scheduler": schedule, "monitor": model.monitor, "frequency": every or 1, "strict": bool(every)}
+        config: Any = {"scheduler": schedule, "monitor": model.monitor, "frequency": every or 1, "strict": bool(every)}
         return {"optimizer": made, "lr_scheduler": config}
     steps = model.trainer.estimated_stepping_batches
     if steps == math.inf:  # a search without an end
