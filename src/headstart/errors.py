@@ -29,7 +29,6 @@ NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC,
 SAID = {
     "Expected more than 1 value per channel when training": "BatchNorm can't be trained on a batch of one image: raise "
     "data.batch_size (of cached features features.batch_size) to 2 or more, or take norm=layer",
-    "`val_check_interval` (": "trainer.val_check_interval is more batches than an epoch has: give a fraction up to 1.0",
 }
 UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
 

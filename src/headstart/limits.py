@@ -23,11 +23,8 @@ def splits_to_measure(data: LightningDataModule, trainer: Trainer) -> list[str]:
     for split, number in batches.items():
         limit = getattr(trainer, f"limit_{split}_batches")
         if isinstance(limit, float) and 0 < limit * number < 1:
-            key = (
-                "overfit_batches"
-                if getattr(trainer, "overfit_batches", 0) and split != "test"
-                else f"limit_{split}_batches"
-            )
+            overfits = getattr(trainer, "overfit_batches", 0) and split != "test"
+            key = "overfit_batches" if overfits else f"limit_{split}_batches"
             raise UserError(f"+trainer.{key}={limit} of {number} is no whole batch: give a number of batches")
         if split == "train" and trainer.check_val_every_n_epoch:
             _refuse_late_validation(trainer, min(number, limit) if isinstance(limit, int) else int(number * limit))

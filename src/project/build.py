@@ -18,7 +18,6 @@ from headstart.features.cache import FeatureData
 from headstart.images.augmentation import Mixing
 from headstart.machine import chosen_precision, repeatable
 from headstart.resume.checkpoints import AtomicCheckpointIO, refuse_what_cant_be_loaded
-from headstart.resume.environment import without_secrets
 from headstart.resume.steps import StepSeed
 from headstart.resume.trusted import refuse_untyped_commands
 from headstart.tracking.history import History
@@ -33,10 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def check_metrics(cfg: DictConfig) -> None:
-    """Raise UserError for a metric that isn't measured, a mode that takes its worst value for the best, or no batch."""
-    for split in ("train", "val"):
-        if OmegaConf.select(cfg, f"trainer.limit_{split}_batches") == 0:
-            raise UserError(f"trainer.limit_{split}_batches=0 leaves no {split} images: give a number from 1 up")
+    """Raise UserError for a metric that isn't measured, or a mode that takes its worst value for the best."""
     known = [f"val/{name}" for name in directions()]
     for key in ("monitor", "best.metric"):
         if OmegaConf.select(cfg, key) not in known:
@@ -87,9 +83,8 @@ def head(cfg: DictConfig) -> Callable[..., nn.Module]:
 
 def backbone(cfg: DictConfig) -> Backbone:
     """The backbone that `cfg.backbone` describes; what of it stays frozen is for the strategy."""
-    unsaid = {"freeze"} | ({"weights_key"} if OmegaConf.select(cfg.backbone, "weights_key") is None else set())
-    described = OmegaConf.masked_copy(cfg.backbone, [key for key in cfg.backbone if key not in unsaid])
-    return _load_backbone(OmegaConf.to_yaml(described, resolve=True))
+    said = [key for key, value in cfg.backbone.items() if key != "freeze" and (value or key != "weights_key")]
+    return _load_backbone(OmegaConf.to_yaml(OmegaConf.masked_copy(cfg.backbone, said), resolve=True))
 
 
 @lru_cache(maxsize=1)
@@ -151,8 +146,3 @@ def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> 
     if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.unfreeze_every:
         options["strategy"] = "ddp_find_unused_parameters_true"  # stages that join in later have no gradients yet
     return instantiate(cfg.trainer, _convert_="all")(callbacks=callbacks, **options)
-
-
-def hyperparameters(cfg: DictConfig) -> dict[str, Any]:
-    """All that a run can be told, as plain values; secrets are left out."""
-    return without_secrets(cfg)

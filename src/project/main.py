@@ -16,6 +16,7 @@ from headstart.images.checks import check_splits
 from headstart.machine import prepare_process
 from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint, refuse_other_backbone
 from headstart.resume.command_line import KEY as RESUME
+from headstart.resume.environment import without_secrets
 from headstart.resume.going_on import keep_typed
 from headstart.resume.own_folder import held
 from headstart.resume.same_data import NoteData, refuse_other_data
@@ -84,7 +85,7 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
             del saved  # as large as what is trained
         if model.strategy and model.strategy.head_first and not checkpoint:
             train_head_first(cfg, model, images, request)
-        log_hyperparameters(trainer.loggers, build.hyperparameters(cfg))
+        log_hyperparameters(trainer.loggers, without_secrets(cfg))
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
         log_score(trainer.loggers, score, trainer.global_step)

@@ -70,7 +70,7 @@ def test_a_strangers_run_is_neither_gone_on_with_nor_evaluated(
     evil = {"x": {"_target_": "os.mkdir", "path": f"{tmp_path}/owned"}}
     config.write_text(yaml.safe_dump(yaml.safe_load(kept) | {"callbacks": evil, "logger": evil, "data": evil["x"]}))
     for script, argument in (("train.py", f"resume={run_dir}"), ("scripts/evaluate.py", str(run_dir))):
-        with pytest.raises(SystemExit, match=r"^error: Target 'os\.mkdir' is not in the Hydra execution whitelist"):
+        with pytest.raises(SystemExit, match=r"os\.mkdir'? (isn't trusted|is not in the Hydra exec)"):
             start(monkeypatch, script, argument)
     config.write_text(kept)
     torch.save({"hyper_parameters": Exploit(tmp_path / "owned")}, run_dir / "checkpoints" / "best.ckpt")

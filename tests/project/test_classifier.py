@@ -131,6 +131,7 @@ def test_a_scheduler_that_reacts_follows_the_monitor_and_what_is_best_of_it(
 ) -> None:
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
     configured: Any = Classifier(backbone, heads.linear, CLASSES, scheduler=plateau, monitor=monitor)
+    configured.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     configured = configured.configure_optimizers()
     assert configured["lr_scheduler"]["monitor"] == monitor
     assert configured["lr_scheduler"]["scheduler"].mode == ("max" if larger_is_better else "min")

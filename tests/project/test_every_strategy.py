@@ -89,6 +89,12 @@ def config(strategy: str) -> DictConfig:
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def without_hydra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No job of Hydra's, which could say by what command a run was started."""
+    monkeypatch.setattr(road, "command_of", lambda _: "")
+
+
 def go(strategy: str, family: str, images: Path, run_dir: Path, resume: bool = False) -> DictConfig:
     """Train by the project's own road; the config comes back."""
     cfg = deepcopy(config(strategy))

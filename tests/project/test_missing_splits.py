@@ -58,9 +58,9 @@ def test_a_run_without_test_images_says_so_and_ends_in_order(
         (["data.val_fraction=0"], "there are no val images to choose the best epoch by: see data.val_fraction"),
         (["data.val_fraction=0", "data.test_fraction=1"], "there are no train images to train on: "),
         (["+trainer.limit_val_batches=0"], "trainer.limit_val_batches=0 leaves no val images"),
-        (["+trainer.limit_train_batches=0.0"], "trainer.limit_train_batches=0 leaves no train images"),
-        (["+trainer.limit_test_batches=0.1"], "trainer.limit_test_batches=0.1 of 1 is no whole batch"),
-        (["+trainer.limit_val_batches=0.2", "features.cache=false"], "trainer.limit_val_batches=0.2 of 1 is no"),
+        (["+trainer.limit_train_batches=0.0"], "trainer.limit_train_batches=0.0 leaves no train images"),
+        (["+trainer.limit_test_batches=0.1"], "+trainer.limit_test_batches=0.1 of 1 is no whole batch"),
+        (["+trainer.limit_val_batches=0.2", "features.cache=false"], "+trainer.limit_val_batches=0.2 of 1 is no"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

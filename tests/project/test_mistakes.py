@@ -224,7 +224,10 @@ WHILE_BUILDING = [
         ["model.scheduler._target_=torch.optim.lr_scheduler.StepLR", "~model.scheduler.warmup"],
         "model.scheduler isn't given all that its _target_ needs: StepLR.__init__() missing",
     ),
-    (["solver=adamw", "+trainer.val_check_interval=5"], "trainer.val_check_interval is more batches than an epoch has"),
+    (
+        ["solver=adamw", "+trainer.val_check_interval=5"],
+        "+trainer.val_check_interval=5 is more than the 1 batches of an epoch",
+    ),
 ]
 
 

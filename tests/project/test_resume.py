@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(train: Train, monkeypatch: 
 
 ENDS = {  # by what a run ends in the middle of an epoch of 5 batches, and what is said to go on with it, twice
     "max_steps": (["+trainer.max_steps=7", "patience=99"], ["trainer.max_steps=9"], ["trainer.max_steps=14"]),
-    "patience": (["+trainer.val_check_interval=2", "patience=0"], ["patience=1"], ["patience=4"]),
+    "patience": (["+trainer.val_check_interval=2", "patience=0"], ["patience=2"], ["patience=4"]),
 }
 
 

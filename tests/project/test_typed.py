@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from lightning import Trainer
 from omegaconf import DictConfig, OmegaConf
 from runs import CONF, Train, composed, go_on, results
@@ -172,15 +171,13 @@ def test_jobs_that_have_ended_stay(train: Train, monkeypatch: pytest.MonkeyPatch
     first, second = Path("sweep/0"), Path("sweep/1")
     kept, said = configs(first), (first / "results.json").read_bytes()
     (second / "results.json").unlink()
-    for typed in (["model.lr=0.1", "trainer.max_epochs=3"], ["seed=1,2"]):
-        go_on(monkeypatch, "-m", "resume=sweep", *typed)
-        assert (configs(first), (first / "results.json").read_bytes()) == (kept, said)
+    go_on(monkeypatch, "-m", "resume=sweep", "seed=1,2")
+    (second / "results.json").unlink()
+    with pytest.raises(SystemExit, match="1 of 2 jobs failed"):  # what has ended was trained with another rate
+        go_on(monkeypatch, "-m", "resume=sweep", "model.lr=0.1", "trainer.max_epochs=3")
+    assert (configs(first), (first / "results.json").read_bytes()) == (kept, said)
     assert "model.lr=0.1" in results(second)["command"]
     assert load("sweep/1/checkpoints/last.ckpt")["lr_schedulers"][0]["base_lrs"] == [0.1]
-    (second / "results.json").unlink()
-    with pytest.raises(SystemExit, match="1 of 2 jobs failed"):
-        go_on(monkeypatch, "-m", "resume=sweep", "head=mlp")
-    assert yaml.safe_load((first / ".hydra/config.yaml").read_text())["head"]["_target_"].endswith("linear")
 
 
 def test_evaluate_refuses_what_it_does_not_look_at() -> None:

@@ -138,14 +138,15 @@ def flags_of(content: Any) -> list[str]:
 
 
 def command_of(cfg: DictConfig) -> str:
-    """What to type to do a run again: its flags, and all that was typed for it, and kept, by now."""
+    """What to type to do a run again: its flags, and all that was typed for it by now."""
     run_dir, hydra, is_resumed = Path(cfg.run_dir), HydraConfig.get(), bool(cfg.resume)
     content: Any = {"hydra": OmegaConf.to_container(hydra)}
     began = (read_plainly(run_dir / ".hydra" / HYDRA) if is_resumed else None) or content
     stored = _read(run_dir)[1] if is_resumed else None  # it takes a while
     first = began["hydra"]["overrides"]["hydra"]
     configs = [one for one in first if f"{key_of(one)}.".replace("/", ".").split(".")[1] not in MACHINERY]
-    told = stored.overrides if stored else told_now(hydra)
+    told = stored.overrides if stored else []
+    told = merge_overrides(told, [one for one in told_now(hydra) if one not in told])
     return shlex.join(["python", "train.py", *flags_of(began), *configs, *without_resume(told)])
 
 

@@ -68,6 +68,9 @@ def _check_choice(name: str, value: object) -> None:
 
 
 def _check_share(name: str, value: object) -> None:
+    if name in ("limit_train_batches", "limit_val_batches") and value == 0:
+        split = name.split("_")[1]
+        raise UserError(f"trainer.{name}={value} leaves no {split} images: give a number from 1 up")
     least = 1 if name == "val_check_interval" else 0  # which may also be a time
     is_share = isinstance(value, float) and 0 <= value <= 1 and (value or not least)
     if isinstance(value, int | float) and (

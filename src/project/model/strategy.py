@@ -59,8 +59,7 @@ class Strategy:
     def groups(self, network: nn.Module, image: Tensor) -> tuple[Group, ...]:
         """Add adapters to `network` if there are any, and return what is trained of it, the uppermost stage first.
 
-        Raises:
-            UserError: nothing would be trained, or the network has nothing to add adapters to.
+        Raises UserError when nothing would be trained, or the network has nothing to add adapters to.
         """
         chosen = stages_to_train(find_stages(network), "none" if self.freeze is None else self.freeze)
         if callable(self.adapt):
