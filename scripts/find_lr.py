@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import UserError, readable_errors
 from headstart.machine import terminal
@@ -18,7 +18,7 @@ from project import TRUSTED
 
 SEARCH = (  # endless, with nothing kept and nothing validated
     "callbacks=none", "logger=none", "trainer.max_epochs=-1", "trainer.enable_progress_bar=false",
-    "+trainer.limit_val_batches=0", "+trainer.num_sanity_val_steps=0",
+    "+trainer.num_sanity_val_steps=0",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> None:
         if "lr" not in cfg.model:
             raise UserError("solver=lbfgs has no learning rate: add solver=adamw, or a head for it")
         check(cfg)
+        OmegaConf.update(cfg, "trainer.limit_val_batches", 0, force_add=True)  # which a run may not have
         lr = search(cfg, folder)
     if lr is None:
         raise UserError(f"the loss falls at no learning rate, see {folder / 'lr.png'}")

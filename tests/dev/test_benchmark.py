@@ -42,6 +42,7 @@ def test_the_benchmark_measures_all_it_names(
     assert {path.name for path in workdir.iterdir()} - {".typed"} == {"logs"}
 
 
+@pytest.mark.slow
 def test_it_says_what_it_does_and_the_soak_refuses_what_it_does_not_take(cli) -> None:
     done = cli("scripts/dev/benchmark.py", "--help")
     assert done.returncode == 0, done.stderr

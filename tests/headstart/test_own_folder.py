@@ -56,6 +56,7 @@ def test_a_killed_run_lets_go_at_once(tmp_path: Path) -> None:
     os.kill(worker, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_second_run_goes_elsewhere_and_resume_waits_for_the_end(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_second_run_goes_elsewhere_and_resume_waits_for_the_end(
         train("hydra.run.dir=.")
 
 
+@pytest.mark.slow
 def test_so_does_a_second_sweep_and_its_jobs_do_not_share_a_folder(train: Train) -> None:
     for seed in 1, 2:
         train("-m", f"seed={seed}", "hydra.sweep.dir='a sweep (1)'", "trainer.max_epochs=1", "logger=none")

@@ -12,6 +12,7 @@ def first_row(run_dir: Path) -> dict[str, float]:
         return {name: float(value) for name, value in next(csv.DictReader(file)).items()}
 
 
+@pytest.mark.slow
 def test_batches_of_any_size_come_to_the_same_means(train: Train) -> None:
     still = ["solver=adamw", "model.lr=1e-12", "trainer.max_epochs=1", "logger=none"]
     for size in (40, 16, 7):  # 40 images: one batch; 16, 16, 8; five of 7, and 5

@@ -62,6 +62,7 @@ def test_only_checkpoints_are_removed(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"run", "victim.ckpt", "notes.txt", "other.ckpt"}
 
 
+@pytest.mark.slow
 def test_resume_takes_the_newest_checkpoint_that_can_be_read(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_resume_takes_the_newest_checkpoint_that_can_be_read(
     assert [event.step for event in events.Scalars("val/loss") if event.step < 10] == [4, 9]
 
 
+@pytest.mark.slow
 def test_without_any_checkpoint_it_starts_from_the_beginning(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train(*BY_STEP[:1], *BY_STEP[2:], RUN, "features.cache=false", "data.batch_size=8", "data.num_workers=2")
     wanted = outcome(Path("run"))
@@ -93,6 +95,7 @@ def test_without_any_checkpoint_it_starts_from_the_beginning(train: Train, monke
     assert_equal(outcome(Path("run")), wanted)
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_early_stays_ended(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train("head=mlp", "patience=1", "model.lr=1e-9", "trainer.max_epochs=9", "logger=none", RUN)
     wanted = outcome(Path("run"))
@@ -137,6 +140,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_says_so(
     assert len((workdir / "run/metrics.csv").read_text().splitlines()) == 10
 
 
+@pytest.mark.slow
 def test_a_kill_while_the_last_checkpoint_is_moved_loses_no_name(
     train: Train, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

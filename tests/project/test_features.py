@@ -42,6 +42,7 @@ def copy_of(images: Path, folder: Path) -> Path:
     return Path(shutil.copytree(images, folder / "copy"))
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing_and_comes_to_the_same(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     for number, head in enumerate(("linear", "linear", "mlp")):
         train(f"head={head}", f"hydra.run.dir=logs/runs/{number}")

@@ -38,6 +38,7 @@ def rename(root: Path, old: str, new: str) -> None:
         (root / split / old).rename(root / split / new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("road", ["features.cache=auto", "features.cache=false"])
 def test_a_run_goes_on_with_its_own_images_alone(
     train: Train, copy: Path, monkeypatch: pytest.MonkeyPatch, road: str
@@ -85,6 +86,7 @@ def test_what_of_the_data_may_change(tmp_path: Path) -> None:
     assert data_changes(then, table(tmp_path / "one", *swapped)) == []  # of a checkpoint that doesn't say
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_own_config(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path("own/head/mine.yaml")
     own.parent.mkdir(parents=True)
@@ -102,6 +104,7 @@ def test_a_run_goes_on_with_its_own_config(train: Train, monkeypatch: pytest.Mon
     assert sorted({len(weight) for weight in weights.values()}) == [8, 10]
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_in_the_folders_it_had(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = ["-m", "hydra.sweep.dir=sweep", "hydra.sweep.subdir='${hydra.job.num}_of_mine'", "seed=1,2"]
     train(*sweep, "logger=none")
@@ -160,6 +163,7 @@ def test_what_an_experiment_can_not_have_at_once_is_refused(train: Train, workdi
         train("-m", "--config-dir=own", "experiment=a,b")
 
 
+@pytest.mark.slow
 def test_the_environments_values_stay_with_a_run_but_not_its_secrets(
     train: Train, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

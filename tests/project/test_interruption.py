@@ -74,6 +74,7 @@ def test_before_training_a_signal_ends_the_run_at_once(images: Path, workdir: Pa
     assert not (workdir / "run/metrics.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_leaves_at_once() -> None:
     program = (
         "import time; from headstart.resume.signals import StopRequest; request = StopRequest(); "
@@ -125,6 +126,7 @@ def test_of_two_processes_one_is_signalled_and_both_leave(images: Path, workdir:
     assert "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_where_it_was_stopped(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["seed=1,2,3", "head=mlp", "features.batch_size=8", "trainer.max_epochs=2", "logger=none", "-m"]
     train(*options, "hydra.sweep.dir=logs/sweeps/whole")

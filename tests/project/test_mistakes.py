@@ -205,6 +205,7 @@ def base() -> DictConfig:
     return composed("data=folder", "logger=none")
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded_for_what_is_wrong_in_the_config_alone(workdir: Path) -> None:
     """All in one process: what one mistake had loaded would be there at the next."""
     commands = [[one for one in arguments if not one.startswith("WANDB")] for arguments, _ in TYPED]

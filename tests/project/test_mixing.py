@@ -76,6 +76,7 @@ def test_training_alone_mixes_and_hits_count_the_larger_share(monkeypatch: pytes
     assert F.cross_entropy(logits, soft) != step["loss"]  # smoothing counts, too
 
 
+@pytest.mark.slow
 def test_a_sweep_over_presets_and_mixing_runs_and_its_checkpoint_needs_nothing(train: Train) -> None:
     one = "trainer.max_epochs=1"
     runs = train("-m", "augment=none,trivial", "augment.mixup=0.2", "augment.cutmix=1", "logger=none", one)

@@ -145,6 +145,7 @@ def surface_table(folder: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]
     return np.stack([surface_features(path) for path in paths]), labels
 
 
+@pytest.mark.slow
 def test_colour_and_layout_do_not_give_the_class_away(tmp_path: Path) -> None:
     folder = draw_shapes(tmp_path, (40, 1, 20))
     (known, labels), (unseen, truth) = surface_table(folder / "train"), surface_table(folder / "test")

@@ -107,6 +107,7 @@ def in_processes_of_their_own(
     return [JobReturn(status=JobStatus.COMPLETED, _return_value=math.nan) for _ in job_overrides]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True])
 def test_what_became_of_jobs_in_other_processes_is_read_from_their_folders(
     train: Train, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], killed: bool
@@ -144,6 +145,7 @@ def test_a_sweeper_that_gives_up_after_failed_jobs_ends_with_their_table(
     assert all(math.isnan(one.return_value) for one in returned)  # which Optuna refuses: the trial has failed
 
 
+@pytest.mark.slow
 def test_seeds_that_change_nothing_are_named(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     runs = train("-m", "head=linear,mlp", "seed=1,2", "logger=none", "trainer.max_epochs=1")
     heads = [torch.load(run / "checkpoints/best.ckpt", weights_only=True)["state_dict"] for run in runs]

@@ -257,6 +257,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     runpy.run_path(str(ROOT / "scripts/evaluate.py"), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_evaluate_repeats_the_runs_test(
     train: Train, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,7 @@ def test_every_target_below_conf_is_trusted() -> None:
         instantiate({"_target_": target, "_partial_": True}, _execution_whitelist_=execution_whitelist(TRUSTED, True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice",
     [

@@ -50,6 +50,7 @@ def test_every_key_of_the_config_is_in_one_class() -> None:
     assert [on_resume(key) for key in ("mine", "model.lr", "model.strategy.mine")] == [TRAINING, TRAINING, FIXED]
 
 
+@pytest.mark.slow
 def test_a_new_learning_rate_trains(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train(*DESCENT)
     before = load()
@@ -75,6 +76,7 @@ def test_a_new_learning_rate_trains(train: Train, monkeypatch: pytest.MonkeyPatc
     assert results(Path("run"))["command"].endswith("model.lr=0.1 model.weight_decay=0.5 trainer.max_epochs=3")
 
 
+@pytest.mark.slow
 def test_what_has_no_step_to_hold_in_is_refused(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train("logger=none", "hydra.run.dir=run")
     kept, said = configs(Path("run")), results(Path("run"))
@@ -137,6 +139,7 @@ def run(*overrides: str) -> DictConfig:
     return composed("data=folder", *overrides)
 
 
+@pytest.mark.slow
 def test_what_training_came_of_is_refused() -> None:
     for began, typed, why in REFUSED:
         with pytest.raises(UserError) as caught:
@@ -149,6 +152,7 @@ def test_what_can_still_hold_is_not_refused() -> None:
         refuse_fixed(OmegaConf.to_container(run(*began)), run(*began, typed))  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_what_was_refused_is_not_written_down(train: Train, monkeypatch: pytest.MonkeyPatch, images: Path) -> None:
     train(*DESCENT)
     kept, score = configs(Path("run")), results(Path("run"))
@@ -166,6 +170,7 @@ def test_what_was_refused_is_not_written_down(train: Train, monkeypatch: pytest.
     assert (configs(Path("run")), results(Path("run"))) == (kept, score)
 
 
+@pytest.mark.slow
 def test_jobs_that_have_ended_stay(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train("-m", "hydra.sweep.dir=sweep", "seed=1,2", "solver=adamw", "logger=none")
     first, second = Path("sweep/0"), Path("sweep/1")

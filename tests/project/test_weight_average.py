@@ -41,6 +41,7 @@ def from_spec(
     monkeypatch.setattr(Classifier, "validation_step", noted_validate)
 
 
+@pytest.mark.slow
 def test_the_average_is_measured_kept_and_gone_on_with(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     weights: list[dict[str, Tensor]] = []
     measured: list[dict[str, Tensor]] = []

@@ -82,6 +82,7 @@ def stream(shards: Path, monkeypatch: pytest.MonkeyPatch) -> Stream:
     return run
 
 
+@pytest.mark.slow
 def test_a_second_run_streams_nothing_and_a_third_only_what_has_changed(
     stream: Stream, shards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_run_that_is_killed_loses_one_shard(
     assert "80 images in data/features, 10 of them computed now" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_of_a_broken_image_shard_and_key_are_named_or_it_is_counted(
     stream: Stream, shards: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +159,7 @@ def as_one_of_two(rank: int, port: int, arguments: list[str]) -> None:
     runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="two processes that needn't import torch again")
 @pytest.mark.parametrize("road", ["auto", "false"])
 def test_two_processes_lose_nothing_and_see_nothing_twice(
