@@ -33,6 +33,7 @@ def with_statistics(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_folded_network_computes_the_same(name: str) -> None:
     network = with_statistics(NETWORKS[name]())

@@ -41,6 +41,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_raise_then_skip_then_raise_with_one_scan(
     train: Train, root: Path, decoded: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -245,6 +245,7 @@ def test_a_compiled_network_finds_the_same_features(caplog: pytest.LogCaptureFix
         assert torch.allclose(compiled(images), network(images), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_from_how_many_images_on_it_is_compiled(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[int] = []
 

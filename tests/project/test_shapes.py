@@ -91,6 +91,7 @@ def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
         draw_shapes(tmp_path, (1, 1, 1), seed=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_drawing_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     process = start_drawing(tmp_path, num_train=30)

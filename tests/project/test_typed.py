@@ -92,6 +92,7 @@ def test_what_has_no_step_to_hold_in_is_refused(train: Train, monkeypatch: pytes
     assert load()["optimizer_states"][0]["param_groups"][0]["max_iter"] == 3
 
 
+@pytest.mark.slow
 def test_a_run_that_early_stopping_ended_wants_patience(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train(*DESCENT, "patience=1", "model.lr=1e-9", "trainer.max_epochs=9")
     with pytest.raises(
@@ -147,6 +148,7 @@ def test_what_training_came_of_is_refused() -> None:
         assert f"a run that has trained can't go on with {why}" in str(caught.value) or f"; {why}" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_can_still_hold_is_not_refused() -> None:
     for began, typed in APPLIED:
         refuse_fixed(OmegaConf.to_container(run(*began)), run(*began, typed))  # pyright: ignore[reportArgumentType]
