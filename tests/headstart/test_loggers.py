@@ -3,6 +3,7 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,9 @@ def test_a_server_that_refuses_after_all_means_offline_under_the_same_id(
     assert "the run could not be opened" in caplog.text
     assert "0123456789" not in caplog.text
     (stored,) = Path("logs/runs/1").glob("wandb/offline-run-*/*.wandb")
+    until = time.monotonic() + 30
+    while b"seed" not in stored.read_bytes() and time.monotonic() < until:  # W&B's own process writes it
+        time.sleep(0.1)
     assert b"seed" in stored.read_bytes()
     assert len(list(Path("logs/runs/1").glob(f"wandb/*run-*-{logger.version}"))) == 2  # both tries
 
