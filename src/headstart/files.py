@@ -17,6 +17,7 @@ PART = ".part"
 ClassFolders = str | Path  # a folder with folders in it
 TableFile = str | Path
 WeightsFile = str  # the path of one, if it looks like that
+WEIGHTS_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".tar", ".th", ".pkl")
 
 
 def short(path: str | Path) -> Path:

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from .errors import UserError
+from .files import WEIGHTS_SUFFIXES
 from .weights_copies import Copy, Wanted, find_copies, shortened
 from .weights_file import LIGHTNING, State, read_content, state_dicts
 
 WORKS_OFFLINE = "backbone=efficientnet_lite0 works without a download"
-SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".tar", ".th", ".pkl")
 SAFE, UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 log = logging.getLogger(__name__)
@@ -87,10 +87,10 @@ def weights_path(weights: str | None, published: str | None = None, key: str | N
     if "://" in str(weights):
         raise UserError(f"backbone.weights={weights} is a URL: download it first, then name the file")
     path = Path(str(weights)).expanduser()
-    if path.exists() or path.suffix in SUFFIXES or "/" in str(weights):
+    if path.exists() or path.suffix in WEIGHTS_SUFFIXES or "/" in str(weights):
         return path.absolute()
     if published:
-        choices = f"{published}, null (random), or a file that exists or ends in {', '.join(SUFFIXES)}"
+        choices = f"{published}, null (random), or a file that exists or ends in {', '.join(WEIGHTS_SUFFIXES)}"
         raise UserError(f"backbone.weights={weights}: choose {choices}")
     return None
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader
 
 from headstart.machine import prepare_process
-from headstart.resume.schedule import NewSchedule
+from headstart.resume.schedule import NewSchedule, ended
 
 EPOCHS, HALF = 6, 3  # of four steps
 SCHEDULES: dict[str, Callable[[Optimizer, float], Any]] = {
@@ -94,3 +95,12 @@ def test_what_a_schedule_has_seen_of_a_metric_stays(tmp_path: Path) -> None:
     fit(model, 5, NewSchedule(), ckpt_path=tmp_path / "half.ckpt", weights_only=True)
     # The first epoch is the best, each of the two after it was a quarter; from now on each is a quarter.
     assert [groups[0]["lr"] for groups in model.seen[::4]] == [8.0 / 4, 8.0 / 16]
+
+
+@pytest.mark.parametrize(("patience", "waited", "is_over"), [(0, 0, False), (0, 1, True), (2, 1, False), (2, 2, True)])
+def test_early_stopping_has_ended_a_run_once_it_has_waited(patience: int, waited: int, is_over: bool) -> None:
+    stopping = EarlyStopping("val/loss", patience=patience)
+    trainer = Trainer(accelerator="cpu", callbacks=[stopping], logger=False, enable_checkpointing=False)
+    callbacks = {stopping.state_key: {"wait_count": waited}}
+    said = ended(trainer, {"epoch": 1, "global_step": 5, "callbacks": callbacks})
+    assert (said is not None) == is_over

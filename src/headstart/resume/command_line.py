@@ -16,6 +16,7 @@ from .implied import DESCENT_ONLY, implied_by_files
 from .quoting import MULTIRUN, as_typed
 from .targets import check_targets
 from .trainer_values import check_trainer
+from .typed import is_live, varies
 from .typed import solves as solved
 
 KEY = "resume="
@@ -65,16 +66,14 @@ def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
         )
     if cfg.model.strategy and solves:
         raise UserError("solver=lbfgs solves for a head and trains no backbone: a strategy needs solver=adamw")
-    varies = any(value for key, value in cfg.augment.items() if not str(key).startswith("_"))
-    live = cfg.model.strategy or cfg.features.cache is False or (cfg.features.cache == "auto" and varies)
-    size = "data.batch_size" if live else "features.batch_size"
+    size = "data.batch_size" if is_live(cfg) else "features.batch_size"
     if not solves and OmegaConf.select(cfg, "head.norm") == "batch" and OmegaConf.select(cfg, size) == 1:
         raise UserError(f"norm=batch can't be trained on batches of one image: raise {size}, or take norm=layer")
     if cfg.features.cache is True and cfg.model.strategy:
         raise UserError(
             "strategy=... trains the backbone, and its features change: features.cache=true is for strategy=frozen"
         )
-    if cfg.features.cache is True and varies:
+    if cfg.features.cache is True and varies(cfg):
         raise UserError(
             "augment draws new images every epoch, features.cache=true can't: try augment=none features.views=4"
         )

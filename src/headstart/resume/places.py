@@ -1,16 +1,14 @@
 """Files and folders that a config names: whether they are there, before anything is loaded."""
 
 import ast
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from ..errors import UserError
+from ..files import WEIGHTS_SUFFIXES
 from .arguments import parameters_of, targets
-
-WEIGHTS = re.compile(r"\.(pt|pth|bin|ckpt|safetensors)$|^[~/]")  # else it may be the name of published weights
 
 
 def check_places(cfg: DictConfig) -> None:
@@ -36,7 +34,9 @@ def _table_file(path: Path, key: str) -> None:
 
 
 def _weights_file(path: Path, key: str) -> None:
-    if WEIGHTS.search(str(path)) and "://" not in str(path) and not path.exists():
+    # Else it may be the name of published weights; a URL has a line of its own.
+    is_file = path.suffix in WEIGHTS_SUFFIXES or path.is_absolute()
+    if is_file and ":/" not in str(path) and not path.exists():
         raise UserError(f"there is no weights file {path.absolute()} ({key})")
 
 

@@ -37,7 +37,7 @@ def ended(trainer: Trainer, checkpoint: dict[str, Any]) -> str | None:
     """Why nothing is left to train behind a checkpoint, and what to raise for more; None where something is."""
     epochs, steps = checkpoint["epoch"], checkpoint["global_step"]
     for stopping in trainer.early_stopping_callbacks:
-        if checkpoint["callbacks"].get(stopping.state_key, {}).get("wait_count", 0) >= stopping.patience:
+        if checkpoint["callbacks"].get(stopping.state_key, {}).get("wait_count", 0) >= max(stopping.patience, 1):
             return (
                 f"early stopping has ended the run after {epochs} epochs: raise patience, which is {stopping.patience}"
             )

@@ -80,9 +80,13 @@ def refuse_untested(typed: Iterable[str]) -> None:
 
 def is_live(cfg: Any) -> bool:
     """Whether every epoch sees the images anew, so that no features are kept: see `conf/train.yaml`."""
-    varies = any(value for key, value in cfg["augment"].items() if not str(key).startswith("_"))
     cache = cfg["features"]["cache"]
-    return bool(cfg["model"].get("strategy")) or cache is False or (cache == "auto" and varies)
+    return bool(cfg["model"].get("strategy")) or cache is False or (cache == "auto" and varies(cfg))
+
+
+def varies(cfg: Any) -> bool:
+    """Whether augmentation changes the images."""
+    return any(value for key, value in cfg["augment"].items() if not str(key).startswith("_"))
 
 
 def solves(cfg: Any) -> bool:
