@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from headstart.errors import readable_errors, readable_job
+from headstart.machine import quick_imports
 from headstart.resume.going_on import begin, understand
 from project import TRUSTED
 
@@ -15,7 +16,8 @@ def main(cfg: DictConfig) -> float:
     """Run one job and return its score, which is what a sweep compares."""
     with readable_job():
         cfg = begin(cfg, TRUSTED)
-        from project.main import train  # torch, once the config is known to be right
+        with quick_imports():
+            from project.main import train  # torch, once the config is known to be right
 
         return train(cfg)
 

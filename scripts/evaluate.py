@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from headstart.errors import UserError, readable_errors
-from headstart.machine import terminal
+from headstart.machine import quick_imports, terminal
 from headstart.resume.command_line import check, composed
 from headstart.resume.going_on import going_on
 from headstart.resume.quoting import as_typed, quoted
@@ -32,7 +32,8 @@ def main(arguments: list[str]) -> None:
     told = [*typed, *fixed]
     with going_on(run_dir, told, TRUSTED) if run_dir else composed(told, TRUSTED) as cfg:
         check(cfg)
-        from project.evaluation import evaluate  # torch, once the config is known to be right
+        with quick_imports():
+            from project.evaluation import evaluate  # torch, once the config is known to be right
 
         other_data = run_dir is None or any(one.startswith("data") for one in typed)
         evaluate(cfg, checkpoint, other_data)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from headstart.errors import UserError, readable_errors
-from headstart.machine import terminal
+from headstart.machine import prepare_process, quick_imports, terminal
 from headstart.resume.command_line import check, composed
 from project import TRUSTED
 
@@ -60,13 +60,13 @@ def main(arguments: list[str]) -> None:
 
 def walk(cfg: DictConfig, console: Console) -> None:
     """Build what a run would build, walk the first training image through it, and print the table."""
-    import torch
+    with quick_imports():
+        import torch
 
-    from headstart.backbone import compute_features, normalise
-    from headstart.images.decoding import read_image
-    from headstart.images.transforms import RandomView, ResizeAndCrop
-    from headstart.machine import prepare_process
-    from project import build
+        from headstart.backbone import compute_features, normalise
+        from headstart.images.decoding import read_image
+        from headstart.images.transforms import RandomView, ResizeAndCrop
+        from project import build
 
     prepare_process()
     images = build.images(cfg)

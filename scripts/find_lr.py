@@ -11,7 +11,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import UserError, readable_errors
-from headstart.machine import terminal
+from headstart.machine import prepare_process, quick_imports, terminal
 from headstart.resume.command_line import check, composed
 from headstart.resume.stored_config import merge_overrides
 from project import TRUSTED
@@ -43,10 +43,10 @@ def main(arguments: list[str]) -> None:
 
 def search(cfg: DictConfig, folder: Path) -> float | None:
     """The rate at which the loss falls fastest, if any; the curve is drawn in `folder`."""
-    from headstart.extras.find_lr import RateSearch
-    from headstart.machine import prepare_process
-    from headstart.resume.steps import StepSeed
-    from project import build
+    with quick_imports():
+        from headstart.extras.find_lr import RateSearch
+        from headstart.resume.steps import StepSeed
+        from project import build
 
     prepare_process()
     images = build.images(cfg)

@@ -16,7 +16,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from headstart.errors import readable_errors
-from headstart.machine import terminal
+from headstart.machine import prepare_process, quick_imports, terminal
 from headstart.resume.command_line import check, composed
 from project import TRUSTED
 
@@ -47,10 +47,10 @@ def main(arguments: list[str]) -> None:
 
 def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     """Everything, in the order in which it is best watched: the shortest first."""
-    from comparison import first_pass, runs
+    with quick_imports():
+        from comparison import first_pass, runs
 
-    from headstart.machine import prepare_process
-    from project import build
+        from project import build
 
     prepare_process()
     with in_scratch(overrides, scratch) as cfg:

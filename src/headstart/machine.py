@@ -7,7 +7,8 @@ import logging
 import os
 import sys
 import warnings
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import UserError
@@ -76,20 +77,39 @@ def prepare_process() -> None:
     quiet()
     print_any_name()
     reuse_freed_memory()
-    leave_imports_alone()
 
 
-@cache
-def leave_imports_alone() -> None:
-    """Keep Python's search for garbage away from what lives as long as this process, and let it come less often.
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """Keep Python's search for garbage away from torch and what else is imported inside, now and later.
 
-    Torch and Lightning make a million objects. Looking through them again and again took a tenth of the time of a head
-    on cached features. Once a process: what a sweep's job leaves behind has to be found.
+    They make a million objects that live as long as this process. Looking through them as they come takes a quarter of
+    the time of importing them, and again and again a tenth of the time of a head on cached features.
     """
-    gc.collect()
-    gc.freeze()
-    atexit.register(gc.unfreeze)  # else extensions that look for leaks at the end find all that they made
-    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # else extensions that look for leaks at the end find all that they made
+        gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+        gc.enable()
+
+
+@contextmanager
+def hidden(module: str) -> Iterator[None]:
+    """Let what is imported inside do without a module that it would take if it were there."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # pyright: ignore[reportArgumentType] (as the language's reference has it)
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def reuse_freed_memory() -> None:

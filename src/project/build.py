@@ -31,6 +31,11 @@ from .model.metrics import direction, directions
 log = logging.getLogger(__name__)
 
 
+def make(node: DictConfig, **options: Any) -> Any:
+    """What a node's `_target_` makes of plain values; by itself Hydra would copy the whole config for each."""
+    return instantiate(OmegaConf.create(OmegaConf.to_container(node, resolve=True)), _convert_="all", **options)
+
+
 def check_metrics(cfg: DictConfig) -> None:
     """Raise UserError for a metric that isn't measured, or a mode that takes its worst value for the best."""
     known = [f"val/{name}" for name in directions()]
@@ -49,10 +54,10 @@ def check_metrics(cfg: DictConfig) -> None:
 
 def images(cfg: DictConfig) -> ImageData:
     """The images, found and checked; raises UserError for everything that is wrong with them."""
-    data: ImageData = instantiate(cfg.data)
+    data: ImageData = make(cfg.data)
     refuse_untyped_commands(data.commands)
     data.seed = cfg.seed
-    data.augment = instantiate(cfg.augment)
+    data.augment = make(cfg.augment)
     data.setup()
     log.info(f"data: {data.table}")
     return data
@@ -62,7 +67,7 @@ def model(cfg: DictConfig, data: ImageData) -> Classifier:
     """The pretrained backbone with a new head on it; the data takes its preprocessing from there."""
     pretrained = backbone(cfg)
     data.preprocessing = pretrained.preprocessing
-    made: Classifier = instantiate(cfg.model, _convert_="all")(
+    made: Classifier = make(cfg.model)(
         backbone=pretrained, head=head(cfg), classes=data.classes, class_weights=data.class_weights
     )
     refuse_what_cant_be_loaded(dict(made.hparams), TRUSTED)
@@ -78,7 +83,7 @@ def model(cfg: DictConfig, data: ImageData) -> Classifier:
 
 def head(cfg: DictConfig) -> Callable[..., nn.Module]:
     """What makes a head of the number of features and of classes."""
-    return instantiate(cfg.head, _convert_="all")
+    return make(cfg.head)
 
 
 def backbone(cfg: DictConfig) -> Backbone:
@@ -107,19 +112,19 @@ def cached_features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> Fea
 
 def loggers(cfg: DictConfig) -> list[Logger]:
     """The chosen loggers."""
-    return list(instantiate(cfg.logger, _convert_="all").values())
+    return list(make(cfg.logger).values())
 
 
 def callbacks(cfg: DictConfig) -> list[Callback]:
     """The chosen callbacks; those that watch a metric take its own best, be it the largest or the smallest value."""
     made = []
     for name, node in cfg.callbacks.items():
-        callback = instantiate(node, _convert_="all")
+        callback = make(node)
         if not isinstance(callback, Callback | None):
             raise UserError(f"callbacks.{name}._target_={node._target_} makes no callback of Lightning's")
         best = direction(getattr(callback, "monitor", None))
         if best and getattr(callback, "mode", best) != best:  # Lightning takes the smallest where nothing is said
-            callback = instantiate(node, _convert_="all", mode=best)
+            callback = make(node, mode=best)
         made.append(callback)
     return [callback for callback in made if callback is not None]
 
@@ -145,4 +150,4 @@ def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> 
     }
     if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.unfreeze_every:
         options["strategy"] = "ddp_find_unused_parameters_true"  # stages that join in later have no gradients yet
-    return instantiate(cfg.trainer, _convert_="all")(callbacks=callbacks, **options)
+    return make(cfg.trainer)(callbacks=callbacks, **options)

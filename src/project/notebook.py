@@ -12,6 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import CONF_DIR, UserError
+from headstart.machine import quick_imports
 from headstart.resume.command_line import check
 from headstart.resume.going_on import begin, understand
 from headstart.resume.quoting import MULTIRUN
@@ -41,9 +42,10 @@ def compose(*overrides: str) -> DictConfig:
 
 def train(cfg: DictConfig) -> float:
     """Train what `compose` returned, as train.py does, and return the score."""
-    from headstart.resume.signals import SIGNALS
+    with quick_imports():
+        from headstart.resume.signals import SIGNALS
 
-    from .main import train as train_job
+        from .main import train as train_job
 
     handlers = {signum: signal.getsignal(signum) for signum in SIGNALS}
     context = HydraContext(None, Callbacks(), TRUSTED)  # pyright: ignore[reportArgumentType] (it composes no more)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headstart.backbone import Backbone, Preprocessing
 from headstart.errors import UserError, did_you_mean
 from headstart.files import WeightsFile
+from headstart.machine import hidden
 from headstart.pooling import Pooled, check_pooling, count_features, read_timm
 from headstart.specs import to_spec
 from headstart.weights import (
@@ -24,6 +25,10 @@ from headstart.weights import (
     weights_path,
 )
 from headstart.weights_file import reason
+
+with hidden("wandb"):  # which timm's own training script uses: a tenth of all that a run imports
+    import timm
+    import timm.data
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
@@ -73,10 +78,8 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
     Raises:
         UserError: for weights that want images padded ("border") or not square.
     """
-    from timm.data import resolve_data_config
-
     size = {"input_size": (3, image_size, image_size)} if image_size else {}
-    data = resolve_data_config(size, config.to_dict())
+    data = timm.data.resolve_data_config(size, config.to_dict())
     _, height, width = data["input_size"]
     if data["crop_mode"] not in ("center", "squash") or height != width:
         raise UserError(
@@ -94,8 +97,6 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
 
 
 def _find(name: str, pretrained: bool) -> PretrainedCfg:
-    import timm
-
     known = [name for tags in (False, True) for name in timm.list_models(pretrained=pretrained, include_tags=tags)]
     if name not in known:
         kind = "pretrained model" if pretrained else "model"
@@ -106,8 +107,6 @@ def _find(name: str, pretrained: bool) -> PretrainedCfg:
 
 
 def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None, key: str | None) -> Any:
-    import timm
-
     name = _full_name(config)
     network: Any = _load_pretrained(config, options) if pretrained else timm.create_model(name, **options)
     if not hasattr(network, "reset_classifier"):  # the image encoders of a few language models
@@ -128,7 +127,6 @@ def _load_pretrained(config: PretrainedCfg, options: dict[str, Any]) -> Any:
     The classifier is wanted, even though it is dropped next: only with as many classes as the weights have
     does timm check that a file is complete. Else what is missing in it would silently stay random.
     """
-    import timm
     from huggingface_hub import hf_hub_url
     from safetensors import SafetensorError
 
