@@ -108,16 +108,11 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, ValueError) and (said := [text for start, text in SAID.items() if start in str(error)]):
         return said[0]
-    notes = " ".join(getattr(error, "__notes__", ()))
+    notes = " ".join(getattr(error, "__notes__", ())[:1])  # of the innermost node
     if notes == "full_key: trainer" and _raised_in(error, "lightning."):
         return f"trainer: {_one_line(error)}"
-    if (
-        isinstance(error, TypeError)
-        and notes.startswith("full_key: ")
-        and "() missing" in str(error)
-        and _raised_in(error, "hydra.")
-    ):
-        return f"{notes.removeprefix('full_key: ')} isn't given all that its _target_ needs: {error}"
+    if isinstance(error, TypeError) and notes.startswith("full_key: ") and _raised_in(error, "hydra."):
+        return f"{notes.removeprefix('full_key: ')}._target_ isn't given what it takes: {error}"
     cause = error.__cause__ or error  # logging wraps it
     if isinstance(cause, OSError) and cause.errno in NO_PLACE:
         file = printable(cause.filename or "the disk")

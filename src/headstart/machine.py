@@ -5,6 +5,7 @@ import ctypes
 import gc
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 Precision = Literal["bf16-mixed", "32-true"]
 FLOAT16 = ("16-mixed", "16", 16)
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in <malloc.h>
+STOPS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that ask for an end; Windows knows the first two
+SIGNALS = tuple(getattr(signal, name) for name in STOPS if hasattr(signal, name))
 YOUNG = 20_000  # objects that Python makes before it looks for garbage
 
 

@@ -19,6 +19,8 @@ from .weights_file import LIGHTNING, State, read_content, state_dicts
 WORKS_OFFLINE = "backbone=efficientnet_lite0 works without a download"
 SAFE, UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
+_waiting: set[Path] = set()  # checkpoints of headstart's, each for the backbone that it names
+
 log = logging.getLogger(__name__)
 
 
@@ -154,11 +156,18 @@ def _complete(checkpoint: dict[str, Any], path: Path, made_by: Callable[..., Any
     from .specs import to_spec
 
     spec = dict(read_checkpoint(path)["hyper_parameters"]["backbone"])
-    if spec.pop("_target_") != to_spec(made_by)["_target_"] or spec.get("weights") == str(path):
+    own = path.resolve()
+    if spec.pop("_target_") != to_spec(made_by)["_target_"]:
         raise UserError(
             f"{path} holds what was trained alone, and its backbone is another: choose the same backbone=..."
         )
-    base = made_by(**spec)
+    if own in _waiting:
+        raise UserError(f"{path} holds what was trained alone, and for the rest it leads back to itself: take another")
+    _waiting.add(own)
+    try:
+        base = made_by(**spec)
+    finally:
+        _waiting.remove(own)
     restore_backbone(checkpoint, base.network, base.digest)
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from hydra.utils import instantiate
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +15,8 @@ from torch import nn
 from headstart.backbone import Backbone
 from headstart.errors import UserError
 from headstart.features.cache import FeatureData
-from headstart.images.augmentation import Mixing
+from headstart.images.mixing import Mixing
+from headstart.kinds import check_parts, makes, of_kind
 from headstart.machine import chosen_precision, repeatable
 from headstart.resume.checkpoints import AtomicCheckpointIO, refuse_what_cant_be_loaded
 from headstart.resume.steps import StepSeed
@@ -54,7 +55,7 @@ def check_metrics(cfg: DictConfig) -> None:
 
 def images(cfg: DictConfig) -> ImageData:
     """The images, found and checked; raises UserError for everything that is wrong with them."""
-    data: ImageData = make(cfg.data)
+    data: ImageData = of_kind(LightningDataModule, "data", make(cfg.data))
     refuse_untyped_commands(data.commands)
     data.seed = cfg.seed
     data.augment = make(cfg.augment)
@@ -70,6 +71,7 @@ def model(cfg: DictConfig, data: ImageData) -> Classifier:
     made: Classifier = make(cfg.model)(
         backbone=pretrained, head=head(cfg), classes=data.classes, class_weights=data.class_weights
     )
+    check_parts(made, pretrained.num_features)
     refuse_what_cant_be_loaded(dict(made.hparams), TRUSTED)
     if data.augment.mixes:
         made.mix = Mixing(len(made.classes), data.augment.mixup, data.augment.cutmix)
@@ -83,7 +85,7 @@ def model(cfg: DictConfig, data: ImageData) -> Classifier:
 
 def head(cfg: DictConfig) -> Callable[..., nn.Module]:
     """What makes a head of the number of features and of classes."""
-    return make(cfg.head)
+    return makes(nn.Module, "head", make(cfg.head))
 
 
 def backbone(cfg: DictConfig) -> Backbone:
@@ -118,15 +120,13 @@ def loggers(cfg: DictConfig) -> list[Logger]:
 def callbacks(cfg: DictConfig) -> list[Callback]:
     """The chosen callbacks; those that watch a metric take its own best, be it the largest or the smallest value."""
     made = []
-    for name, node in cfg.callbacks.items():
-        callback = make(node)
-        if not isinstance(callback, Callback | None):
-            raise UserError(f"callbacks.{name}._target_={node._target_} makes no callback of Lightning's")
+    for name, node in ((name, node) for name, node in cfg.callbacks.items() if node):
+        callback = of_kind(Callback, f"callbacks.{name}", make(node))
         best = direction(getattr(callback, "monitor", None))
         if best and getattr(callback, "mode", best) != best:  # Lightning takes the smallest where nothing is said
             callback = make(node, mode=best)
         made.append(callback)
-    return [callback for callback in made if callback is not None]
+    return made
 
 
 def trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Callback] = ()) -> Trainer:

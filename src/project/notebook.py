@@ -12,7 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import CONF_DIR, UserError
-from headstart.machine import quick_imports
+from headstart.machine import SIGNALS, quick_imports
 from headstart.resume.command_line import check
 from headstart.resume.going_on import begin, understand
 from headstart.resume.quoting import MULTIRUN
@@ -43,7 +43,6 @@ def compose(*overrides: str) -> DictConfig:
 def train(cfg: DictConfig) -> float:
     """Train what `compose` returned, as train.py does, and return the score."""
     with quick_imports():
-        from headstart.resume.signals import SIGNALS
 
         from .main import train as train_job
 

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_other_backbone_weights_are_an_error(path: Path) -> None:
     edit(path, backbone=spec | {"seed": 8})
     with pytest.raises(ValueError, match="was trained on other backbone weights"):
         Classifier.load_from_checkpoint(path)
+
+
+@pytest.mark.parametrize("links", [("model", "other"), ("model",)])
+def test_checkpoints_that_lead_back_to_themselves_are_refused(path: Path, links: tuple[str, ...]) -> None:
+    spec = torch.load(path, weights_only=True)["hyper_parameters"]["backbone"]
+    files = [path.with_stem(name) for name in links]
+    for file, named in zip(files, [*files[1:], path], strict=True):
+        if file != path:
+            shutil.copy(path, file)
+        edit(file, backbone=spec | {"weights": str(named)})
+    with pytest.raises(UserError, match="leads back to itself: take another"):
+        Classifier.load_from_checkpoint(path)
+    with pytest.raises(UserError, match="leads back to itself: take another"):
+        from_torchvision("mobilenet_v3_small", weights=str(path))
 
 
 def test_a_checkpoint_of_another_version_is_told_in_one_line(path: Path) -> None:

@@ -152,8 +152,8 @@ def test_a_sweep_goes_on_where_it_was_stopped(train: Train, monkeypatch: pytest.
 @pytest.mark.slow
 def test_a_bug_ends_the_workers_too(workdir: Path) -> None:
     program = (
-        "from torch.utils.data import DataLoader; from headstart.resume.signals import *; end_workers_at_exit();"
-        "batches = iter(DataLoader(range(99), num_workers=2, worker_init_fn=ignore_signals)); next(batches); 1 / 0"
+        "from headstart.images.loading import Loading; loading = Loading(num_workers=2, batch_size=1);"
+        "batches = iter(loading.loader(range(99), 'cpu', batch_size=1)); next(batches); 1 / 0"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=workdir, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

@@ -6,14 +6,17 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
+from hydra.utils import execution_whitelist, instantiate
 from omegaconf import DictConfig, OmegaConf
 from runs import ROOT, Train, composed
 
 from headstart.errors import UserError, explain
+from headstart.kinds import check_parts
 from headstart.resume.command_line import check
 from project import TRUSTED
 
@@ -102,6 +105,16 @@ TYPED = [
     (["backbone.weights=/no.pt"], "there is no weights file /no.pt (backbone.weights)"),
     (["backbone=timm", "backbone.name=resnet18", "backbone.weights=no.bin"], "no.bin (backbone.weights)"),
     (["backbone=torchvision", "backbone.name=resnet18", "backbone.weights=epoch=3.ckpt"], "epoch=3.ckpt"),
+    (["+trainer.barebones=true"], "+trainer.barebones=true leaves no metrics and no checkpoints"),
+    (["data.folds=5"], "data.fold=None must be one of data.folds=5"),
+    (["data.folds=5", "data.fold=5"], "data.fold=5 must be one of data.folds=5"),
+    (["data.folds=1", "data.fold=0"], "data.folds=1 must be a whole number from 2 up"),
+    (["data.fold=1"], "data.fold=1 is one of how many?"),
+    (["data.test_fraction=1.5"], "data.test_fraction=1.5: give fractions"),
+    (["data.group=("], "data.group='(' is no regular expression"),
+    (["augment.policy=trivial"], "augment.policy=trivial: choose augment=randaugment or augment=trivial"),
+    (["augment.scale=[0.9,0.5]"], "augment.scale=[0.9, 0.5]: give two fractions"),
+    (["augment.mixup=-1"], "augment.mixup=-1 must be a number from 0 up"),
     (["logger=wandb", "+logger.wandb.tag=[a]"], "there is no logger.wandb.tag; did you mean tags?"),
     (["logger=wandb", "+logger.wandb.tags=a"], "logger.wandb.tags=a: give a list, [a]"),
     (["logger=wandb", "+logger.wandb.mode=offlin"], "logger.wandb.mode=offlin: choose online, offline or disabled"),
@@ -146,7 +159,6 @@ MISTAKES = [
     *TYPED,
     (["head=mlp", "solver=lbfgs"], "solver=lbfgs is for head=linear: add solver=adamw"),
     (["model.strongest=0"], "model.strongest=0 model.weakest=1e-05"),
-    (["augment.scale=[0.9,0.5]"], "augment.scale=[0.9, 0.5]: give two fractions"),
     (["monitor=val/acc"], "monitor=val/acc: choose one of"),
     (["best.metric=val/losses"], "best.metric=val/losses: choose one of"),
     (
@@ -157,7 +169,6 @@ MISTAKES = [
     (["+callbacks.model_checkpoint.save_last=true"], "last.ckpt is written by callbacks.last_checkpoint already"),
     (["+callbacks.model_checkpoint.every_n_train_steps=2"], "between validations there is no score"),
     (["trainer=gpu"], "gpu"),
-    (["data.folds=5"], "data.fold=None must be one of data.folds=5"),
     (["trainer.devices=0"], "`Trainer(devices=0)` value is not a valid input"),
     (["+trainer.strategy=fsdp"], "trainer: The strategy `fsdp` requires a GPU"),
     (["+trainer.strategy=ddpp"], "trainer: You selected an invalid strategy name"),
@@ -218,12 +229,21 @@ def test_nothing_heavy_is_loaded_for_what_is_wrong_in_the_config_alone(workdir: 
 
 
 # What the objects themselves say, when they are made or trained.
+DESCENT, SCHEDULER, NO_WARMUP = ["solver=adamw", "~head.norm"], "model.scheduler._target_=", "~model.scheduler.warmup"
 WHILE_BUILDING = [
-    (["+callbacks.x._target_=torch.nn.ReLU"], "callbacks.x._target_=torch.nn.ReLU makes no callback of Lightning's"),
+    (["+callbacks.x._target_=torch.nn.ReLU"], "callbacks.x._target_ makes ReLU, and lightning.pytorch.callbacks."),
+    (["data._target_=torch.nn.Identity"], "data._target_ makes Identity, and lightning.pytorch.core.datamodule."),
+    ([*DESCENT, "head._target_=torch.optim.SGD"], "head._target_ makes SGD, and torch.nn.modules.module.Module is"),
+    ([*DESCENT, "head._target_=torch.nn.ReLU"], "head._target_ isn't given what it takes: ReLU.__init__() takes"),
+    ([*DESCENT, "head._target_=torch.nn.Identity"], "turns features (2, 1024) into (2, 1024), and logits (2, 10) are"),
+    ([*DESCENT, "head._target_=torch.nn.LSTM"], "LSTM, which turns features (2, 1024) into a tuple, and logits"),
+    (["model.optimizer._target_=torch.nn.Identity"], "model.optimizer._target_ makes Identity, and torch.optim."),
+    ([SCHEDULER + "torch.optim.SGD", NO_WARMUP], "model.scheduler._target_ makes SGD, and torch.optim.lr_scheduler."),
+    ([SCHEDULER + "torch.nn.ReLU", NO_WARMUP], "model.scheduler._target_ makes ReLU, and torch.optim.lr_scheduler."),
     (["+callbacks.x._target_=lightning.pytorch.callbacks.ThroughputMonitor"], "missing 1 required positional argument"),
     (
-        ["model.scheduler._target_=torch.optim.lr_scheduler.StepLR", "~model.scheduler.warmup"],
-        "model.scheduler isn't given all that its _target_ needs: StepLR.__init__() missing",
+        [SCHEDULER + "torch.optim.lr_scheduler.StepLR", NO_WARMUP],
+        "model.scheduler._target_ isn't given what it takes: StepLR.__init__() missing",
     ),
     (
         ["solver=adamw", "+trainer.val_check_interval=5"],
@@ -243,6 +263,37 @@ def test_what_is_found_out_while_building_is_a_line_too(train: Train, arguments:
 def test_a_folder_without_class_folders_is_refused_before_torch_is_loaded(train: Train, images: Path) -> None:
     with pytest.raises(SystemExit, match=r"no images in .* \(data\.root\): one folder per class is expected"):
         train(f"data.root={images}/train/red")
+
+
+def test_class_folders_without_a_file_are_refused_before_torch_is_loaded(train: Train, tmp_path: Path) -> None:
+    for name in ("cat", "dog/deeper"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        (tmp_path / "classes" / name / ".DS_Store").touch()
+    (tmp_path / "classes" / "readme.txt").touch()
+    with pytest.raises(SystemExit, match="per class is expected, and there is no file in them"):
+        train("data.root=classes")
+    (tmp_path / "classes" / "dog" / "notes.txt").touch()
+    with pytest.raises(SystemExit, match=r"with files that Pillow reads; there are .*txt"):
+        train("data.root=classes")
+
+
+class Broken(torch.nn.Module):
+    """An owner's head, with a bug in what it is made by, or called by."""
+
+    def __init__(self, num_features: int, num_classes: int, when: str) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(num_features, str(num_classes) if when == "made" else num_classes)  # pyright: ignore
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.layer(features, 1)
+
+
+@pytest.mark.parametrize("when", ["made", "called"])
+def test_a_bug_in_ones_own_head_keeps_its_traceback(when: str) -> None:
+    with pytest.raises(TypeError) as caught, execution_whitelist((*TRUSTED, f"{__name__}.*")):
+        head = instantiate({"_target_": f"{__name__}.Broken", "_partial_": True, "when": when})
+        check_parts(SimpleNamespace(head=head(4, 2), classes=("cat", "dog")), 4)
+    assert explain(caught.value) is None
 
 
 def test_batchnorm_and_a_batch_of_one_are_told_in_one_line() -> None:

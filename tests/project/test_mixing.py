@@ -4,7 +4,7 @@ from runs import Train, results
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 
-from headstart.images.augmentation import Mixing
+from headstart.images.mixing import Mixing
 from project.backbones.torchvision import from_torchvision
 from project.model import heads
 from project.model.classifier import Classifier

@@ -1,6 +1,9 @@
 """How images are read: in which size and look and batches, by how many processes, and if they are broken."""
 
+import atexit
+import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +16,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ..backbone import Preprocessing
 from ..errors import UserError
-from ..machine import usable_cores
-from ..resume.signals import end_workers_at_exit, ignore_signals
+from ..machine import SIGNALS, usable_cores
 from .augmentation import LIGHT, Augment
 from .checks import MAX_PIXELS
 from .decoding import read_image
@@ -59,15 +61,27 @@ class Loading:
         if isinstance(workers, str):
             workers = 0 if device == "cpu" else min(usable_cores(), MAX_AUTO_WORKERS)
         if workers:
-            end_workers_at_exit()
+            _end_workers_at_exit()
         return DataLoader(
             dataset,
             **batching,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=device == "cuda",
-            worker_init_fn=ignore_signals,
+            worker_init_fn=_ignore_signals,
         )
+
+
+def _ignore_signals(worker: int) -> None:  # noqa: ARG001 (its number)
+    """For worker processes: Ctrl-C and schedulers reach them, too, but it is the main process that ends them."""
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+@cache
+def _end_workers_at_exit() -> None:
+    """See to it that they end with this process: at its exit, Python asks them by the signal that they ignore."""
+    atexit.register(lambda: [child.kill() for child in multiprocessing.active_children() if child.daemon])
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf
 
 from ..errors import CONF_DIR, UserError
+from ..images.augmentation import Augment
+from ..images.splits import Splitting
 from ..tracking.wandb_options import check_wandb
 from .arguments import check_arguments, takes
 from .environment import load_env
@@ -27,7 +31,7 @@ CHOICES = {
     "data.balance": ("none", "sampler", "weights"), "data.on_error": ("raise", "skip"),
 }  # fmt: skip
 LEAST = {
-    "data.batch_size": 1, "data.max_pixels": 1, "data.folds": 2, "features.batch_size": 1, "features.views": 1,
+    "data.batch_size": 1, "data.max_pixels": 1, "features.batch_size": 1, "features.views": 1,
     "callbacks.last_checkpoint.keep": 1,
 }  # fmt: skip
 MAX_SEED = 2**32  # of NumPy; torch takes larger ones
@@ -57,6 +61,7 @@ def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
     if "wandb" in cfg.logger:
         check_wandb(cfg.logger.wandb, takes("wandb.sdk.wandb_init.init") or ())
     check_values(cfg)
+    check_settings(cfg)
     solves = solved(cfg)
     check_trainer(cfg, solves)
     descent = [f"model.{key}" for key in DESCENT_ONLY if solves and key in cfg.model]
@@ -113,6 +118,21 @@ def check_values(cfg: DictConfig) -> None:
         seed = OmegaConf.select(cfg, key, default=0)  # an owner's own class may have none
         if type(seed) is not int or not 0 <= seed < MAX_SEED:
             raise UserError(f"{key}={'null' if seed is None else seed} must be a whole number from 0 to {MAX_SEED - 1}")
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Let what is made of `data` and `augment` say what of it can't be; an owner's own may be of another kind."""
+    if "val_fraction" in cfg.data:
+        Splitting(**_plain(cfg.data, Splitting))
+    if cfg.augment.get("_target_") == f"{Augment.__module__}.{Augment.__name__}":
+        Augment(**_plain(cfg.augment, Augment))
+
+
+def _plain(node: DictConfig, kind: type) -> dict[str, Any]:
+    """What a node says of the fields of a dataclass, but for what is made of a `_target_` later."""
+    values: Any = OmegaConf.to_container(node, resolve=True)
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names and not isinstance(value, dict)}
 
 
 def imply(arguments: list[str]) -> list[str]:

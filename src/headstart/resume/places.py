@@ -2,12 +2,14 @@
 
 import ast
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from ..errors import UserError
 from ..files import WEIGHTS_SUFFIXES
+from ..images.folders import foreign, walk
 from .arguments import parameters_of, targets
 
 
@@ -26,6 +28,8 @@ def _class_folders(path: Path, key: str) -> None:
         raise UserError(f"there is no folder {path} ({key})")
     if not any(child.is_dir() for child in path.iterdir()):
         raise UserError(f"no images in {path} ({key}): one folder per class is expected, and there is no folder in it")
+    if all(map(foreign, chain.from_iterable(names for _, place, names in walk({key: path}) if place != str(path)))):
+        raise UserError(f"no images in {path} ({key}): one folder per class is expected, and there is no file in them")
 
 
 def _table_file(path: Path, key: str) -> None:

@@ -1,21 +1,17 @@
 """How a run is asked to stop, by SIGTERM, SIGUSR1 or SIGUSR2 from a scheduler or by Ctrl-C, and how it does so."""
 
-import atexit
-import multiprocessing
 import os
 import signal
 import threading
 import time
-from functools import cache
 from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from ..machine import SIGNALS
 from .last_checkpoint import LastCheckpoint
 
-NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
-SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))  # Windows knows the first two
 PATIENCE = 5.0  # seconds: a validation that takes longer is broken off, and done again when the run goes on
 
 
@@ -59,18 +55,6 @@ class StopRequest:
             raise Interrupted(signum)
         # Not by logging: the signal may have come in the middle of a line.
         os.write(2, f"{signal.Signals(signum).name}: stopping at the next step\n".encode())
-
-
-def ignore_signals(worker: int = 0) -> None:  # noqa: ARG001 (its number)
-    """For worker processes: Ctrl-C and schedulers reach them, too, but it is the main process that ends them."""
-    for signum in SIGNALS:
-        signal.signal(signum, signal.SIG_IGN)
-
-
-@cache
-def end_workers_at_exit() -> None:
-    """See to it that they end with this process: at its exit, Python asks them by the signal that they ignore."""
-    atexit.register(lambda: [child.kill() for child in multiprocessing.active_children() if child.daemon])
 
 
 class StopOnSignal(Callback):

@@ -38,6 +38,8 @@ def check_trainer(cfg: DictConfig, solves: bool) -> None:
     for name in OF_THE_RUN:
         if name in trainer:
             raise UserError(f"trainer.{name} is set by the run: leave it out, and see conf/callbacks and conf/logger")
+    if trainer.get("barebones"):
+        raise UserError("+trainer.barebones=true leaves no metrics and no checkpoints to a run: leave it out")
     for name, value in trainer.items():
         if name in CHOICES and not OmegaConf.is_config(value):
             _check_choice(name, value)

@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 
 from headstart.backbone import Backbone, compute_features, features_to_train
 from headstart.freezing import Freezing
+from headstart.kinds import with_scheduler
 from headstart.resume.checkpoints import describe_model, drop_backbone, load_model, restore_backbone
 
 from .. import BACKBONES, TRUSTED
@@ -144,7 +145,7 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Give what is trained to the optimizer, and nothing else; raises UserError for values that it can't use."""
         groups = self.freezing.parameter_groups(self.head, self.lr, self.weight_decay)
-        return optimize(self, groups, direction(self.monitor))
+        return with_scheduler(optimize(self, groups, direction(self.monitor)))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen."""

@@ -18,12 +18,11 @@ def optimize(model: Any, groups: list[dict[str, Any]], direction: str | None = N
     after every epoch, where one that reacts to a metric (torch's ReduceLROnPlateau) looks at `monitor`, of which the
     `direction`, `min` or `max`, is the best. Raises UserError for values that the optimizer can't use.
     """
-    lr, weight_decay = model.lr, model.weight_decay
     try:
-        made = model.optimizer(groups, lr=lr, weight_decay=weight_decay)
+        made = model.optimizer(groups, lr=model.lr, weight_decay=model.weight_decay)
     except (TypeError, ValueError) as error:
-        message = f"the optimizer can't be built with model.lr={lr} model.weight_decay={weight_decay}: {error}"
-        raise UserError(message) from error
+        values = f"model.lr={model.lr} model.weight_decay={model.weight_decay}"
+        raise UserError(f"the optimizer can't be built with {values}: {error}") from error
     if model.scheduler is None:
         return made
     parameters = inspect.signature(model.scheduler).parameters

@@ -66,9 +66,8 @@ class SweepTable(Callback):
         sweep_dir, error = Path(config.hydra.sweep.dir), sys.exception()
         jobs = write_jobs(sweep_dir)
         failed = sum(job["error"] is not None for job in jobs)
-        if error and not (
-            failed and isinstance(error, Exception)
-        ):  # a signal, a config that can't be, or a launcher's own
+        stopped = error is not None and not isinstance(error, Exception)  # by a signal
+        if stopped or (error and not failed):  # a config that can't be, or a launcher's own
             return
         tables: list[Table | str] = [job_table(jobs)]
         if means := over_folds(jobs):
