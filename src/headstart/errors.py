@@ -111,7 +111,8 @@ def explain(error: BaseException) -> str | None:
     notes = " ".join(getattr(error, "__notes__", ())[:1])  # of the innermost node
     if notes == "full_key: trainer" and _raised_in(error, "lightning."):
         return f"trainer: {_one_line(error)}"
-    if isinstance(error, TypeError) and notes.startswith("full_key: ") and _raised_in(error, "hydra."):
+    is_called_wrongly = isinstance(error, TypeError) and re.search(r"\(\) (missing|takes)", str(error))
+    if is_called_wrongly and notes.startswith("full_key: ") and _raised_in(error, "hydra."):
         return f"{notes.removeprefix('full_key: ')}._target_ isn't given what it takes: {error}"
     cause = error.__cause__ or error  # logging wraps it
     if isinstance(cause, OSError) and cause.errno in NO_PLACE:
