@@ -123,3 +123,13 @@ class Freezing:
         modules = [(name, self.network.get_submodule(name)) for group in self.groups for name in group.modules]
         buffers = {f"{name}.{buffer}" for name, module in modules for buffer in module._buffers}
         return {name for group in self.groups for name in group.parameters} | buffers
+
+
+def sizes(backbone: nn.Module, head: nn.Module) -> str:
+    """The numbers of frozen and of trained weights, in words."""
+    counts = {True: 0, False: 0}
+    for weight in backbone.parameters():
+        counts[weight.requires_grad] += weight.numel()
+    in_head = sum(weight.numel() for weight in head.parameters())
+    also = f" and {counts[True]:,} trained" if counts[True] else ""
+    return f"{counts[False]:,} frozen{also} weights in the backbone, {in_head:,} trained ones in the head"

@@ -15,6 +15,7 @@ from torch import nn
 from headstart.backbone import Backbone
 from headstart.errors import UserError
 from headstart.features.cache import FeatureData
+from headstart.freezing import sizes
 from headstart.images.mixing import Mixing
 from headstart.kinds import check_parts, makes, of_kind
 from headstart.machine import chosen_precision, repeatable
@@ -32,9 +33,11 @@ from .model.metrics import direction, directions
 log = logging.getLogger(__name__)
 
 
-def make(node: DictConfig, **options: Any) -> Any:
-    """What a node's `_target_` makes of plain values; by itself Hydra would copy the whole config for each."""
-    return instantiate(OmegaConf.create(OmegaConf.to_container(node, resolve=True)), _convert_="all", **options)
+def make(cfg: DictConfig, key: str, **options: Any) -> Any:
+    """What the `_target_` at `key` makes; taken out alone, as Hydra would copy the whole config for each object."""
+    alone = OmegaConf.create({})
+    OmegaConf.update(alone, key, OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True))
+    return instantiate(OmegaConf.select(alone, key), _convert_="all", **options)
 
 
 def check_metrics(cfg: DictConfig) -> None:
@@ -55,10 +58,10 @@ def check_metrics(cfg: DictConfig) -> None:
 
 def images(cfg: DictConfig) -> ImageData:
     """The images, found and checked; raises UserError for everything that is wrong with them."""
-    data: ImageData = of_kind(LightningDataModule, "data", make(cfg.data))
+    data: ImageData = of_kind(LightningDataModule, "data", make(cfg, "data"))
     refuse_untyped_commands(data.commands)
     data.seed = cfg.seed
-    data.augment = make(cfg.augment)
+    data.augment = make(cfg, "augment")
     data.setup()
     log.info(f"data: {data.table}")
     return data
@@ -68,24 +71,20 @@ def model(cfg: DictConfig, data: ImageData) -> Classifier:
     """The pretrained backbone with a new head on it; the data takes its preprocessing from there."""
     pretrained = backbone(cfg)
     data.preprocessing = pretrained.preprocessing
-    made: Classifier = make(cfg.model)(
+    made: Classifier = make(cfg, "model")(
         backbone=pretrained, head=head(cfg), classes=data.classes, class_weights=data.class_weights
     )
     check_parts(made, pretrained.num_features)
     refuse_what_cant_be_loaded(dict(made.hparams), TRUSTED)
     if data.augment.mixes:
         made.mix = Mixing(len(made.classes), data.augment.mixup, data.augment.cutmix)
-    trained = sum(weight.numel() for weight in made.backbone.parameters() if weight.requires_grad)
-    frozen = sum(weight.numel() for weight in made.backbone.parameters()) - trained
-    also = f" and {trained:,} trained" if trained else ""
-    in_head = sum(weight.numel() for weight in made.head.parameters())
-    log.info(f"model: {frozen:,} frozen{also} weights in the backbone, {in_head:,} trained ones in the head")
+    log.info(f"model: {sizes(made.backbone, made.head)}")
     return made
 
 
 def head(cfg: DictConfig) -> Callable[..., nn.Module]:
     """What makes a head of the number of features and of classes."""
-    return makes(nn.Module, "head", make(cfg.head))
+    return makes(nn.Module, "head", make(cfg, "head"))
 
 
 def backbone(cfg: DictConfig) -> Backbone:
@@ -114,17 +113,17 @@ def cached_features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> Fea
 
 def loggers(cfg: DictConfig) -> list[Logger]:
     """The chosen loggers."""
-    return list(make(cfg.logger).values())
+    return list(make(cfg, "logger").values())
 
 
 def callbacks(cfg: DictConfig) -> list[Callback]:
     """The chosen callbacks; those that watch a metric take its own best, be it the largest or the smallest value."""
     made = []
-    for name, node in ((name, node) for name, node in cfg.callbacks.items() if node):
-        callback = of_kind(Callback, f"callbacks.{name}", make(node))
+    for key in (f"callbacks.{name}" for name, node in cfg.callbacks.items() if node):
+        callback = of_kind(Callback, key, make(cfg, key))
         best = direction(getattr(callback, "monitor", None))
         if best and getattr(callback, "mode", best) != best:  # Lightning takes the smallest where nothing is said
-            callback = make(node, mode=best)
+            callback = make(cfg, key, mode=best)
         made.append(callback)
     return made
 
@@ -150,4 +149,4 @@ def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> 
     }
     if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.unfreeze_every:
         options["strategy"] = "ddp_find_unused_parameters_true"  # stages that join in later have no gradients yet
-    return make(cfg.trainer)(callbacks=callbacks, **options)
+    return make(cfg, "trainer")(callbacks=callbacks, **options)

