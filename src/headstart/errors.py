@@ -23,6 +23,10 @@ CONF_DIR = PROJECT_DIR / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"
 CUTOFF = 0.5  # of the likeness of two words, from 0 to 1
 OPEN = ("trainer.", "logger.", "callbacks.")  # whose targets take more than the config says
+SEVERAL = ("callbacks", "logger")  # groups of which there may be several choices
+SECOND_CHOICE = re.compile(  # by `+logger=csv`; and by `++logger=csv`
+    r"Multiple values for (\S+)\. [^:]*: (\S+)'|force-add of config groups is not supported: '\+\+(.+)=(.+)'"
+)
 UNSET = re.compile(r"Environment variable '(.*?)' not found\W+full_key: (\S+)")
 NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # to write
 # What torch and Lightning find out only while they train, and what to do about it.
@@ -42,6 +46,10 @@ class UserError(ValueError):
         if message.startswith("Caught "):  # in a DataLoader's worker: a traceback, which ends in the name and message
             message = message.rsplit(f"{type(self).__name__}: ", maxsplit=1)[-1].rstrip()
         super().__init__(printable(message))
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback, and so a notebook."""
+        return [f"error: {self}"]
 
 
 def printable(text: object) -> str:
@@ -120,10 +128,16 @@ def explain(error: BaseException) -> str | None:
         return f"{file}: {cause.strerror}; free some space, change its permissions, or set hydra.run.dir or data_dir"
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
-    if isinstance(error, MissingConfigException) and error.options:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        options = [option for option in error.options if not option.startswith("_")]
-        return f"there is no {group}={name}; {did_you_mean(name, options)}there are {', '.join(options)}"
+        files = error.options or [path.stem for path in sorted((CONF_DIR / group).glob("*.yaml"))]
+        options = [option for option in files if not option.startswith("_")]
+        hint = f"{did_you_mean(name, options)}there are {', '.join(options)}"
+        return f"there is no {group or '--config-name'}={name}; {hint}"
+    if second := SECOND_CHOICE.search(str(error)):
+        group, name = second[1] or second[3], second[2] or second[4]
+        beside = f", or {group}=[OTHER,{name}] to have it beside another" if group in SEVERAL else ""
+        return f"{group} has a choice: type {group}={name}, without the '+', to have it in its place{beside}"
     if unset := UNSET.search(str(error)):
         return f"{unset[2]} takes the environment's {unset[1]}, which isn't set: set it, or put it into the file .env"
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):

@@ -158,7 +158,6 @@ def test_the_projects_name_in_wandb_may_come_from_its_variable(monkeypatch: pyte
             ["logger=wandb", "+logger.wandb.settings={base_url: http://127.0.0.1:1}"],
             "there is no logger.wandb.settings",
         ),
-        (["logger=tensorboard", "+logger.tensorboard.flush=1"], "there is no logger.tensorboard.flush; did you mean"),
     ],
 )
 def test_an_option_that_a_logger_does_not_have_is_named(overrides: list[str], message: str) -> None:

@@ -118,6 +118,15 @@ TYPED = [
     (["logger=wandb", "+logger.wandb.tag=[a]"], "there is no logger.wandb.tag; did you mean tags?"),
     (["logger=wandb", "+logger.wandb.tags=a"], "logger.wandb.tags=a: give a list, [a]"),
     (["logger=wandb", "+logger.wandb.mode=offlin"], "logger.wandb.mode=offlin: choose online, offline or disabled"),
+    (["+logger=wandb"], "type logger=wandb, without the '+', to have it in its place, or logger=[OTHER,wandb]"),
+    (["++logger=csv"], "type logger=csv, without the '+'"),
+    (["+head=mlp"], "head has a choice: type head=mlp, without the '+', to have it in its place"),
+    (["+experiment=random_weights"], "type experiment=random_weights, without the '+'"),
+    (["logger=[csv,tensorbord]"], "there is no logger=tensorbord; did you mean tensorboard?"),
+    (["--config-name=trian"], "there is no --config-name=trian; did you mean train?"),
+    (["+logger.tensorboard.flush_secs=abc"], "logger.tensorboard.flush_secs=abc must be a whole number"),
+    (["+logger.tensorboard.max_queue=many"], "logger.tensorboard.max_queue=many must be a whole number"),
+    (["+logger.tensorboard.flush=1"], "did you mean flush_secs?"),
     (["logger=wandb", "WANDB_MODE=onlne"], "WANDB_MODE=onlne: choose online, offline or disabled"),
     (["logger=wandb", "WANDB_BASE_URL=nowhere"], "WANDB_BASE_URL=nowhere is no address of a server"),
     (["logger=wandb", "WANDB_API_KEY=secret"], "WANDB_API_KEY has 6 characters, and a key at least 40"),
@@ -212,8 +221,34 @@ def test_a_value_that_cannot_work_is_named_by_its_key(arguments: list[str], mess
 
 
 @cache
-def base() -> DictConfig:
-    return composed("data=folder", "logger=none")
+def base(logger: str = "none") -> DictConfig:
+    return composed("data=folder", f"logger={logger}")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("tensorboard.log_graph=maybe", "be true or false"),
+        ("tensorboard.version=1.5", "whole number or text or null"),
+        ("tensorboard.max_queue=0", "whole number from 1 up"),
+        ("csv.flush_logs_every_n_steps=0", "whole number from 1 up"),
+        ("csv.prefix=5", "text"),
+        ("wandb.save_code=maybe", "true or false or null"),
+        ("wandb.resume=perhaps", "allow or never or must or auto"),
+        ("wandb.notes=5", "text or null"),
+        ("wandb.log_model=maybe", "all or true or false"),
+        ("wandb.offline=perhaps", "true or false"),
+    ],
+)
+def test_a_wrong_value_of_a_loggers_option_is_named_by_its_key(argument: str, message: str) -> None:
+    cfg, (key, value) = base("[csv,tensorboard,wandb]").copy(), argument.split("=")
+    right = {"wandb": {"tags": ["a"], "log_model": "all", "resume": "allow", "mode": "dryrun"}, "csv": {"prefix": "x"}}
+    for name, options in right.items():
+        OmegaConf.update(cfg.logger, name, options, force_add=True)
+    check(cfg, TRUSTED)
+    OmegaConf.update(cfg.logger, key, yaml.safe_load(value), force_add=True)
+    with pytest.raises(UserError, match=rf"^logger\.{argument} .*{message}"):
+        check(cfg, TRUSTED)
 
 
 @pytest.mark.slow

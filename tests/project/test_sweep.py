@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from runs import ROOT, Train, composed, results
 
 from headstart.machine import terminal
 from project import TRUSTED
-from project.reporting.sweep import fold_table, job_table, over_folds
+from project.reporting.sweep import SweepTable, fold_table, job_table, over_folds
 
 LAUNCH = BasicLauncher.launch
 
@@ -143,6 +144,29 @@ def test_a_sweeper_that_gives_up_after_failed_jobs_ends_with_their_table(
         train("-m", "model.lr=-1,-2", "logger=none")
     assert "2 jobs, 2 failed" in capsys.readouterr().out
     assert all(math.isnan(one.return_value) for one in returned)  # which Optuna refuses: the trial has failed
+
+
+class Direction(Enum):  # as Optuna's sweeper has it
+    minimize = 1
+    maximize = 2
+
+
+def test_a_sweeper_looks_for_the_best_score_and_not_for_the_worst(tmp_path: Path) -> None:
+    def looks_for(monitor: str, said: object, *typed: str) -> object:
+        hydra: Any = {"sweep": {"dir": str(tmp_path)}, "overrides": {"hydra": [*typed]}, "sweeper": {}}
+        hydra["sweeper"] = {"direction": said} if said else {}
+        config = OmegaConf.create({"monitor": monitor, "hydra": hydra}, flags={"struct": True, "allow_objects": True})
+        SweepTable().on_multirun_start(config)
+        found = config.hydra.sweeper.get("direction")
+        return getattr(found, "name", found)
+
+    assert looks_for("val/accuracy", Direction.minimize) == "maximize"
+    assert looks_for("val/loss", Direction.minimize) == "minimize"
+    assert looks_for("val/f1", "maximize", "hydra.sweeper.direction=maximize") == "maximize"
+    assert looks_for("val/f1", None) is None
+    assert looks_for("val/f1", ["minimize", "maximize"]) == ["minimize", "maximize"]
+    with pytest.raises(SystemExit, match=r"direction=minimize looks for the worst val/f1: leave it out, or say maxim"):
+        looks_for("val/f1", "minimize", "hydra.sweeper.direction=minimize")
 
 
 @pytest.mark.slow

@@ -86,6 +86,13 @@ def _referred() -> set[str]:
     return {key for path in CONF_DIR.rglob("*.yaml") for key in REFERENCE.findall(path.read_text())}
 
 
+def check_given(key: str, node: DictConfig, parameters: Parameters) -> None:
+    """Raise UserError for a value below `key` that is of none of the types which its parameter names."""
+    for name in map(str, node):
+        if name in parameters:
+            _check_value(f"{key}.{name}", node[name], parameters[name])
+
+
 def _check_value(key: str, value: object, annotation: ast.expr | None) -> None:
     wanted = _choices(annotation) if annotation else None
     if wanted is None or OmegaConf.is_config(value):
@@ -128,16 +135,20 @@ def takes(target: str) -> Parameters | None:
     return _parameters(definition) if definition else None
 
 
+def own_parameters(target: str) -> Parameters:
+    """Those that the function or class itself names, whatever else it takes; none where its source isn't there."""
+    module, _, name = target.rpartition(".")
+    definition = _find(module, name)
+    function = _function(definition.node) if definition else None
+    return _named(function) if function else {}
+
+
 def _parameters(found: Definition, hops: int = HOPS) -> Parameters | None:
     """Of a function, or of a class's `__init__`, with those of what its `**options` are handed on to."""
-    function = found.node
-    if isinstance(function, ast.ClassDef):
-        made_by = [node for node in function.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
-        if not made_by:
-            return _fields(function) or _of_bases(found, hops)
-        function = made_by[0]
-    spec = function.args
-    own = {one.arg: one.annotation for one in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs) if one.arg != "self"}
+    function = _function(found.node)
+    if not function:
+        return (_fields(found.node) if isinstance(found.node, ast.ClassDef) else None) or _of_bases(found, hops)
+    spec, own = function.args, _named(function)
     for call in ast.walk(function) if spec.kwarg else ():
         options = [keyword.value for keyword in call.keywords if not keyword.arg] if isinstance(call, ast.Call) else []
         if isinstance(call, ast.Call) and spec.kwarg and spec.kwarg.arg in map(ast.unparse, options):
@@ -145,6 +156,18 @@ def _parameters(found: Definition, hops: int = HOPS) -> Parameters | None:
             others = _of_bases(found, hops) if is_base else _of(found, call.func, hops)
             return None if others is None else {**others, **own}
     return None if spec.kwarg else own
+
+
+def _function(node: ast.FunctionDef | ast.ClassDef) -> ast.FunctionDef | None:
+    """The function itself, or a class's own `__init__`."""
+    if isinstance(node, ast.FunctionDef):
+        return node
+    return next((one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"), None)
+
+
+def _named(function: ast.FunctionDef) -> Parameters:
+    spec = function.args
+    return {one.arg: one.annotation for one in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs) if one.arg != "self"}
 
 
 def _fields(node: ast.ClassDef) -> Parameters | None:

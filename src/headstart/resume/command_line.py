@@ -14,7 +14,7 @@ from ..errors import CONF_DIR, UserError
 from ..images.augmentation import Augment
 from ..images.splits import Splitting
 from ..tracking.wandb_options import check_wandb
-from .arguments import check_arguments, takes
+from .arguments import check_arguments, check_given, own_parameters, takes
 from .environment import load_env
 from .implied import DESCENT_ONLY, implied_by_files
 from .quoting import MULTIRUN, as_typed
@@ -32,7 +32,8 @@ CHOICES = {
 }  # fmt: skip
 LEAST = {
     "data.batch_size": 1, "data.max_pixels": 1, "features.batch_size": 1, "features.views": 1,
-    "callbacks.last_checkpoint.keep": 1,
+    "callbacks.last_checkpoint.keep": 1, "logger.csv.flush_logs_every_n_steps": 1, "logger.tensorboard.max_queue": 1,
+    "logger.tensorboard.flush_secs": 0,
 }  # fmt: skip
 MAX_SEED = 2**32  # of NumPy; torch takes larger ones
 FLAGS = {"-cn": "--config-name", "-cd": "--config-dir", "-cp": "--config-path"}  # which take a value
@@ -59,7 +60,10 @@ def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
     check_targets(cfg, trusted)
     check_arguments(cfg)
     if "wandb" in cfg.logger:
-        check_wandb(cfg.logger.wandb, takes("wandb.sdk.wandb_init.init") or ())
+        known = takes("wandb.sdk.wandb_init.init") or {}
+        check_wandb(cfg.logger.wandb, known)
+        own = own_parameters("lightning.pytorch.loggers.wandb.WandbLogger")
+        check_given("logger.wandb", cfg.logger.wandb, {**own, **known, "mode": None})  # which is checked by now
     check_values(cfg)
     check_settings(cfg)
     solves = solved(cfg)

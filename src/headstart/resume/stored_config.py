@@ -93,7 +93,7 @@ def lay_over(stored: StoredConfig, typed: list[str], implied: Iterable[str] = ()
         try:
             _move(values, composed_today(stored), composed_today(stored, more))
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(f"{' '.join(more)} can't be chosen for this run any more: {explain(error)}") from error
+            raise UserError(f"{' '.join(more)} can't be chosen for this run: {explain(error)}") from error
     node = {"defaults": [{"hydra": "default"}, "_self_"], **values, SAME: None}
     ConfigStore.instance().store(RESUMED, OmegaConf.create(node), replace=True)
     return [_tolerant(override) for override in typed if override not in choices and not _is_gone(override, values)]

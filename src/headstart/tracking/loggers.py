@@ -43,15 +43,35 @@ class EventFiles(TensorBoardLogger):
         self.experiment.flush()
 
 
-def tensorboard(run_dir: str, **options: Any) -> TensorBoardLogger:
+def tensorboard(
+    run_dir: str,
+    name: str | None = None,
+    version: int | str | None = None,
+    prefix: str | None = None,
+    sub_dir: str | None = None,
+    log_graph: bool = False,
+    default_hp_metric: bool = False,
+    max_queue: int = 10,
+    flush_secs: int = 120,
+    filename_suffix: str = "",
+) -> TensorBoardLogger:
     """Event files in `run_dir/tensorboard`; `tensorboard --logdir logs` shows all runs and sweeps.
 
-    The `options` are those of Lightning's TensorBoardLogger and of its SummaryWriter; raises UserError for any other.
+    The options are those of Lightning's TensorBoardLogger and of its SummaryWriter. They stand here by their names, so
+    that a wrong one is found before anything is loaded; SummaryWriter has no types, and its own word is a traceback.
     """
-    from torch.utils.tensorboard.writer import SummaryWriter
-
-    ours = {"name": "tensorboard", "version": "", "default_hp_metric": False}
-    return EventFiles(run_dir, **ours | _known(options, "tensorboard", TensorBoardLogger, SummaryWriter))
+    return EventFiles(
+        run_dir,
+        name=name or "tensorboard",
+        version=version or "",
+        prefix=prefix or "",
+        sub_dir=sub_dir,
+        log_graph=log_graph,
+        default_hp_metric=default_hp_metric,
+        max_queue=max_queue,
+        flush_secs=flush_secs,
+        filename_suffix=filename_suffix,
+    )
 
 
 def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None, **options: Any) -> WandbLogger:
@@ -64,7 +84,7 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None,
         os.environ.setdefault(name, value)
     import wandb as library  # a second, only for those who use it
 
-    chosen = _known(options, "wandb", WandbLogger, library.init)
+    chosen = _known(options, WandbLogger, library.init)
     mode = "offline" if chosen.pop("offline", False) else chosen.pop("mode", None)
     reason = _why_offline(library, mode or os.environ.get("WANDB_MODE") or "online")
     save_dir = chosen.pop("dir", None) or os.environ.get("WANDB_DIR", run_dir)
@@ -92,12 +112,12 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None,
     )
 
 
-def _known(options: dict[str, Any], logger: str, *takers: Callable[..., Any]) -> dict[str, Any]:
-    """The options that have a value; raises UserError for one that none of `takers` knows."""
+def _known(options: dict[str, Any], *takers: Callable[..., Any]) -> dict[str, Any]:
+    """The options of W&B that have a value; raises UserError for one that none of `takers` knows."""
     known = {name for taker in takers for name in inspect.signature(taker).parameters} - OURS
     for name in set(options) - known:
         raise UserError(
-            f"there is no logger.{logger}.{name}; {did_you_mean(name, known)}there are {listed(sorted(known), 99)}"
+            f"there is no logger.wandb.{name}; {did_you_mean(name, known)}there are {listed(sorted(known), 99)}"
         )
     return {name: value for name, value in options.items() if value is not None}
 

@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, read_write
 from rich.table import Table
 
 from headstart.errors import UserError, explain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FOLD = "data.fold"
 JOB = ".hydra/job-*.json"
+DIRECTION = "hydra.sweeper.direction"
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class SweepTable(Callback):
         """Forget the jobs of a sweep that is gone on with: all come again."""
         for path in Path(config.hydra.sweep.dir).rglob(JOB):
             path.unlink()
+        if isinstance(OmegaConf.select(config, DIRECTION), str | Enum):
+            look_for_the_best(config)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note a job that will not tell its end if its process is killed."""
@@ -79,6 +83,22 @@ class SweepTable(Callback):
         terminal().print(*tables, f"{sweep_dir}: {len(jobs)} jobs, {failed} failed", sep="\n", soft_wrap=True)
         if failed:
             sys.exit(f"error: {failed} of {len(jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
+
+
+def look_for_the_best(config: DictConfig) -> None:
+    """Tell a sweeper such as Optuna's, which minimises by itself, where the best of the monitored metric is.
+
+    Ends the process where something else was typed: it would search for the worst.
+    """
+    from ..model.metrics import direction  # torch, for who has such a sweeper
+
+    best = {"max": "maximize", "min": "minimize"}.get(direction(config.monitor) or "")
+    said = OmegaConf.select(config, DIRECTION)
+    if best and getattr(said, "name", said) != best:
+        if any(one.lstrip("+").startswith(f"{DIRECTION}=") for one in config.hydra.overrides.hydra):
+            sys.exit(f"error: {DIRECTION}={said} looks for the worst {config.monitor}: leave it out, or say {best}")
+        with read_write(config.hydra):
+            config.hydra.sweeper.direction = best
 
 
 def _note(config: DictConfig, job: dict[str, Any]) -> None:
