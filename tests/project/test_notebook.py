@@ -1,13 +1,17 @@
 """What docs/notebook.ipynb does, cell by cell; and a run that is made without a command line."""
 
 import json
+import logging
+import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from omegaconf.errors import ReadonlyConfigError
 from runs import ROOT, TINY, results
 
@@ -49,6 +53,56 @@ def test_a_config_is_composed_and_not_edited() -> None:
         notebook.compose("+trainer.max_epoch=3")
     with pytest.raises(UserError, match="call train in a loop"):
         notebook.compose("-m", "seed=1,2")
+    Path("own/experiment").mkdir(parents=True)
+    Path("own/experiment/mine.yaml").write_text("# @package _global_\nseed: 7\n")
+    assert notebook.compose("--config-dir=own", "experiment=mine").seed == 7
+
+
+@pytest.mark.usefixtures("workdir")
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["heda=mlp"], "there is no heda in the config; did you mean head?"),
+        (["backbone=resnet5"], "did you mean resnet50?"),
+        (["data=folder", "data.root=${oc.env:NO_SUCH}"], "data.root takes the environment's NO_SUCH"),
+        (["head._target_=os.system"], "isn't trusted"),
+        (["--help"], "--help is for the command line"),
+        (["--cfg", "job"], "--cfg is for the command line"),
+        ([["seed=1", "head=mlp"]], 'say each by itself, as in compose("seed=1", "head=mlp")'),
+    ],
+)
+def test_a_mistake_is_told_as_the_command_line_tells_it(overrides: list[Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        notebook.compose(*overrides)
+    assert "\n" not in str(caught.value)
+    assert caught.value._render_traceback_() == [f"error: {caught.value}"]  # which IPython asks for
+
+
+@pytest.mark.usefixtures("workdir")
+def test_every_run_has_a_folder_of_its_own_and_leaves_signals_and_logging_alone(
+    images: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["data=folder", f"data.root={images}", *TINY, "logger=none", "trainer.max_epochs=1"]
+    mine = logging.StreamHandler()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [mine])
+    first, second = notebook.compose(*few, "hydra.run.dir=run"), notebook.compose(*few, "hydra.run.dir=run", "seed=1")
+    assert notebook.train(first) == results(Path("run"))["score"]
+    assert logging.getLogger().handlers == [mine]
+    answers: list[float] = []
+    thread = threading.Thread(target=lambda: answers.append(notebook.train(second)))
+    thread.start()
+    thread.join()
+    assert "there is a run in run: this one goes to run_2" in capsys.readouterr().out
+    assert (first.run_dir, second.run_dir) == ("run", "run_2")
+    assert answers == [results(Path("run_2"))["score"]]
+    assert "seed=1" not in results(Path("run"))["command"]
+    goes_on = notebook.compose("resume=run", "trainer.max_epochs=2")
+    with FileLock("run/.hydra/lock"), pytest.raises(UserError, match="run is still running"):
+        notebook.train(goes_on)
+    notebook.train(goes_on)
+    assert len(Path("run/metrics.csv").read_text().splitlines()) == 3
+    with pytest.raises(UserError, match="train takes what compose"):
+        notebook.train({"seed": 1})  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.usefixtures("workdir")
