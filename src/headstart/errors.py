@@ -128,6 +128,19 @@ def explain(error: BaseException) -> str | None:
         return f"{file}: {cause.strerror}; free some space, change its permissions, or set hydra.run.dir or data_dir"
     if isinstance(error, InstantiationException):
         return _explain_instantiation(error)
+    if choice := _explain_choice(error):
+        return choice
+    if unset := UNSET.search(str(error)):
+        return f"{unset[2]} takes the environment's {unset[1]}, which isn't set: set it, or put it into the file .env"
+    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
+        return _explain_key(error.__cause__.full_key or "")
+    if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
+        return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
+    return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
+
+
+def _explain_choice(error: BaseException) -> str | None:
+    """Of a choice that isn't there, or that was typed with a '+' as if its group had none."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         files = error.options or [path.stem for path in sorted((CONF_DIR / group).glob("*.yaml"))]
@@ -138,13 +151,7 @@ def explain(error: BaseException) -> str | None:
         group, name = second[1] or second[3], second[2] or second[4]
         beside = f", or {group}=[OTHER,{name}] to have it beside another" if group in SEVERAL else ""
         return f"{group} has a choice: type {group}={name}, without the '+', to have it in its place{beside}"
-    if unset := UNSET.search(str(error)):
-        return f"{unset[2]} takes the environment's {unset[1]}, which isn't set: set it, or put it into the file .env"
-    if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
-        return _explain_key(error.__cause__.full_key or "")
-    if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
-        return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
-    return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
+    return None
 
 
 def _raised_in(error: BaseException, package: str) -> bool:
