@@ -17,7 +17,7 @@ from headstart.resume.stored_config import merge_overrides
 from project import TRUSTED
 
 SEARCH = (  # endless, with nothing kept and nothing validated
-    "callbacks=none", "logger=none", "trainer.max_epochs=-1", "trainer.enable_progress_bar=false",
+    "callbacks=none", "logger=none", "trainer.max_epochs=-1",
     "+trainer.num_sanity_val_steps=0",
 )  # fmt: skip
 
@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> None:
 def search(cfg: DictConfig, folder: Path) -> float | None:
     """The rate at which the loss falls fastest, if any; the curve is drawn in `folder`."""
     with quick_imports():
+        from lightning.pytorch.callbacks import ProgressBar
+
         from headstart.extras.find_lr import RateSearch
         from headstart.resume.steps import StepSeed
         from project import build
@@ -52,7 +54,7 @@ def search(cfg: DictConfig, folder: Path) -> float | None:
     images = build.images(cfg)
     model, callback = build.model(cfg, images), RateSearch()
     trainer = build.trainer(cfg, [], [callback])
-    kept = [own for own in trainer.callbacks if isinstance(own, RateSearch | StepSeed)]  # pyright: ignore[reportAttributeAccessIssue]
+    kept = [own for own in trainer.callbacks if isinstance(own, RateSearch | StepSeed | ProgressBar)]  # pyright: ignore[reportAttributeAccessIssue]
     trainer.callbacks = kept  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     model.lr = 1.0  # which the search multiplies
     trainer.fit(model, datamodule=build.features(cfg, images, model))

@@ -26,7 +26,7 @@ TINY = (  # a network and a few images that make a real run of seconds; nothing 
     "data.num_workers=0",
     "trainer.max_epochs=2",
     "trainer.accelerator=cpu",
-    "trainer.enable_progress_bar=false",
+    "progress=none",
 )
 
 CONF = ROOT / "conf"

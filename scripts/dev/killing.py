@@ -20,7 +20,7 @@ from headstart.errors import PROJECT_DIR
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 COMMON = (
     "data.per_class=[4,2,2]", "data_dir=data", "backbone=torchvision", "backbone.name=mobilenet_v3_small",
-    "backbone.weights=null", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false", "trainer.max_epochs=6",
+    "backbone.weights=null", "trainer.accelerator=cpu", "progress=none", "trainer.max_epochs=6",
     "patience=6", "trainer.precision=32-true",
 )  # fmt: skip
 EVERY_STEP = "callbacks.last_checkpoint.minutes=1e-9"

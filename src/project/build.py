@@ -26,6 +26,7 @@ from headstart.tracking.history import History
 
 from . import TRUSTED
 from .callbacks.epoch_line import EpochLine
+from .callbacks.progress_bar import progress_bars
 from .data.datamodule import ImageData
 from .model.classifier import Classifier
 from .model.metrics import direction, directions
@@ -60,8 +61,7 @@ def images(cfg: DictConfig) -> ImageData:
     """The images, found and checked; raises UserError for everything that is wrong with them."""
     data: ImageData = of_kind(LightningDataModule, "data", make(cfg, "data"))
     refuse_untyped_commands(data.commands)
-    data.seed = cfg.seed
-    data.augment = make(cfg, "augment")
+    data.seed, data.augment = cfg.seed, make(cfg, "augment")
     data.setup()
     log.info(f"data: {data.table}")
     return data
@@ -130,17 +130,18 @@ def callbacks(cfg: DictConfig) -> list[Callback]:
 
 def trainer(cfg: DictConfig, run_loggers: list[Logger], guards: Sequence[Callback] = ()) -> Trainer:
     """The run's Trainer: `guards`, the chosen callbacks and loggers, in the precision that suits the hardware."""
-    chosen = callbacks(cfg)
-    all_callbacks = [*guards, *chosen, StepSeed(cfg.seed), History(cfg.run_dir), EpochLine()]
-    checkpoints = any(isinstance(callback, Checkpoint) for callback in chosen)
-    made = trainer_with(cfg, all_callbacks, logger=run_loggers or False, enable_checkpointing=checkpoints)
+    all_callbacks = [*guards, *callbacks(cfg), StepSeed(cfg.seed), History(cfg.run_dir), EpochLine()]
+    made = trainer_with(cfg, all_callbacks, logger=run_loggers or False)
     log.info(f"trainer: {type(made.accelerator).__name__}, {made.num_devices} device(s), {made.precision}")
     return made
 
 
 def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> Trainer:
     """A Trainer with these callbacks and options alone, beside what all Trainers of a run have in common."""
+    bars = progress_bars(cfg.progress)
     options |= {
+        "enable_progress_bar": bool(bars),
+        "enable_checkpointing": any(isinstance(callback, Checkpoint) for callback in callbacks),
         "precision": chosen_precision(cfg.trainer.precision, cfg.trainer.accelerator),
         "deterministic": repeatable() if cfg.trainer.deterministic == "auto" else cfg.trainer.deterministic,
         "use_distributed_sampler": False,  # every device takes its own images already
@@ -149,4 +150,4 @@ def trainer_with(cfg: DictConfig, callbacks: list[Callback], **options: Any) -> 
     }
     if cfg.trainer.get("strategy") == "ddp" and cfg.model.strategy and cfg.model.strategy.unfreeze_every:
         options["strategy"] = "ddp_find_unused_parameters_true"  # stages that join in later have no gradients yet
-    return make(cfg, "trainer")(callbacks=callbacks, **options)
+    return make(cfg, "trainer")(callbacks=[*callbacks, *bars], **options)

@@ -42,7 +42,7 @@ def train(cfg: DictConfig) -> float:
     request.listen()
     prepare_process()
     build.check_metrics(cfg)
-    build.trainer_with(cfg, [], logger=False, enable_checkpointing=False)  # what it refuses is said now
+    build.trainer_with(cfg, [], logger=False)  # what it refuses is said now
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     earlier = finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:

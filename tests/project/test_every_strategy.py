@@ -84,7 +84,7 @@ def config(strategy: str) -> DictConfig:
     return composed(
         *STRATEGIES[strategy], "data=folder", "data.num_workers=0", "data.batch_size=20", "augment=none", "logger=none",
         "backbone=torchvision", "backbone._target_=tiny.backbone", "backbone.weights=null",
-        "trainer=cpu", "trainer.max_epochs=3", "trainer.enable_progress_bar=false", "trainer.precision=32",
+        "trainer=cpu", "trainer.max_epochs=3", "progress=none", "trainer.precision=32",
         *([] if strategy == "frozen" else ["model.lr=0.01"]),
     )  # fmt: skip
 

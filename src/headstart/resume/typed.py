@@ -13,7 +13,7 @@ AT_ONCE, TRAINING, COMPARED, FIXED = "holds at once", "holds from the next step 
 # key is below; what has none, as an owner's own, holds from the next step on.
 ON_RESUME = {
     AT_ONCE: (
-        "project", "monitor", "mode", "resume", "run_dir", "sweep_dir", "data_dir", "logger", "trainer",
+        "project", "monitor", "mode", "progress", "resume", "run_dir", "sweep_dir", "data_dir", "logger", "trainer",
         "model.monitor", "features.verify", "features.dir",
     ),
     TRAINING: (  # refused where nothing is left to train
