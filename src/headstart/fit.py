@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Fitted:
     seconds: dict[str, float]
     images_per_second: float
     skipped_images: int = 0
+    fixes: Mapping[str, int] = field(default_factory=dict)  # images that were relabelled and dropped by data.fixes
 
 
 def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, resume_from: Path | None = None) -> Fitted:
@@ -55,6 +56,7 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
         seconds=({"features": data.seconds} if isinstance(data, FeatureData) else {}) | stopwatch.seconds,
         images_per_second=stopwatch.images / stopwatch.seconds["fit"],
         skipped_images=table.skipped if table else 0,
+        fixes=table.fixes if table else {},
     )
 
 

@@ -9,41 +9,32 @@ from collections.abc import Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
 
 from ..errors import UserError, listed
 from ..files import manifest, write_atomically
 from ..machine import usable_cores
 from .decoder_output import decode_each
 from .decoding import BrokenImageError, read_image
+from .looks import CheckedImages, Look, look_at
 from .splits import MOST
 from .table import SPLITS, ImageTable
 
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
-FORMAT = 2  # raise it whenever other files are found broken, or more is found out
-BLANK = 8  # the deviation of values from 0 to 255 below which an image is almost one colour: 12 bits read as 16 have 5
+FORMAT = 3  # raise it whenever other files are found broken, or more is found out
 NEARLY_ALL = 0.9
 
 log = logging.getLogger(__name__)
-
-
-class CheckedImages(NamedTuple):
-    """The broken files among those that were checked, those of almost one colour, and lists of equal ones."""
-
-    broken: set[str]
-    blank: list[str]
-    duplicates: list[list[str]]
 
 
 def without_broken(table: ImageTable, checked_dir: str | Path, on_error: str, max_pixels: int) -> ImageTable:
     """The table without broken images, as `check_images` finds them; warns of images in two splits or classes."""
     samples = (*table.train, *table.val, *table.test)
     checked = check_images((sample.path for sample in samples), checked_dir, on_error, max_pixels)
-    table = leave_out(table, checked.broken)
+    table = replace(leave_out(table, checked.broken), checked=checked)
     warn_of_blank_images(table, checked.blank)
     warn_of_duplicates(table, checked.duplicates)
     return table
@@ -66,7 +57,7 @@ def check_splits(table: ImageTable) -> None:
 def check_images(
     paths: Iterable[str], checked_dir: str | Path, on_error: str = "raise", max_pixels: int = MAX_PIXELS
 ) -> CheckedImages:
-    """Decode every image once, and return those that are broken, blank or equal; a warning names up to ten broken ones.
+    """Decode every image once, and return what is broken or equal, and how each looks; a warning names ten broken ones.
 
     Damage that a decoder only warns of is damage. `checked_dir` remembers for a set of files, by name, size and time,
     what was found; broken ones are tried again the next time, as permissions or a network's folder may have changed.
@@ -79,21 +70,21 @@ def check_images(
     known: dict[str, Any] = {"broken": range(len(paths))}
     if record.exists():
         known = json.loads(record.read_text())
-    problems, blank = _look_at([paths[index] for index in known["broken"]], max_pixels)
+    problems, looks = _look_at([paths[index] for index in known["broken"]], max_pixels)
     if "duplicates" not in known:  # by number, as paths may be relative to another folder the next time
         numbers = {path: index for index, path in enumerate(paths)}
         known = {
             "broken": [numbers[path] for path in problems],
-            "blank": [numbers[path] for path in blank],
+            "looks": [looks.get(path) for path in paths],
             "duplicates": [[numbers[path] for path in equal] for equal in find_duplicates(paths)],
         }
         try:
-            write_atomically(record, json.dumps(known))
+            write_atomically(record, json.dumps(known, separators=(",", ":")))
         except OSError as error:  # a full disk, or somebody else's
             log.warning(f"{checked_dir} can't be written ({error.strerror}): images are checked anew in every run")
-    blank = [paths[index] for index in known["blank"]]
+    looks |= {path: Look(*look) for path, look in zip(paths, known["looks"], strict=True) if look}
     duplicates = [[paths[index] for index in equal] for equal in known["duplicates"]]
-    checked = CheckedImages(set(problems), blank, duplicates)
+    checked = CheckedImages(set(problems), looks, duplicates)
     if not problems:
         return checked
     named = listed(list(problems.values()))
@@ -105,13 +96,13 @@ def check_images(
 
 def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
     """The table without broken images; raises UserError for a class that loses all of its training images."""
-    splits = (table.train, table.val, table.test, *table.folds)
-    train, val, test, *folds = (tuple(one for one in split if one.path not in broken) for split in splits)
+    train, val, test, *folds = table.without(broken)
     lost = {sample.label for sample in table.train} - {sample.label for sample in train}
     if lost:
         names = listed([repr(table.classes[label]) for label in sorted(lost)], MOST)
         raise UserError(f"class {names} has no training image that isn't broken: replace some, or remove its folder")
-    return replace(table, train=train, val=val, test=test, folds=tuple(folds), skipped=len(broken))
+    left_out = {split: tuple(one for one in table.part(split) if one.path in broken) for split in SPLITS}
+    return replace(table, train=train, val=val, test=test, folds=tuple(folds), skipped=len(broken), left_out=left_out)
 
 
 def find_duplicates(paths: Sequence[str]) -> list[list[str]]:
@@ -148,19 +139,14 @@ def warn_of_blank_images(table: ImageTable, blank: Sequence[str]) -> None:
         )
 
 
-def _look_at(paths: Sequence[str], max_pixels: int) -> tuple[dict[str, str], list[str]]:
-    """What is wrong with each broken image, by path; and those that are almost one colour, if nearly all are."""
-    varied = 0
+def _look_at(paths: Sequence[str], max_pixels: int) -> tuple[dict[str, str], dict[str, Look]]:
+    """What is wrong with each broken image, and how each of the others looks, by path."""
 
-    def look(path: str) -> tuple[str | None, bool]:
-        nonlocal varied
+    def look(path: str) -> tuple[str | None, Look | None]:
         try:
-            image = read_image(path, max_pixels)
+            return None, look_at(read_image(path, max_pixels))
         except BrokenImageError as error:
-            return str(error), False
-        is_blank = varied <= (1 - NEARLY_ALL) * len(paths) and _is_blank(image)  # until we know that not nearly all are
-        varied += not is_blank
-        return None, is_blank
+            return str(error), None
 
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
 
@@ -168,20 +154,13 @@ def _look_at(paths: Sequence[str], max_pixels: int) -> tuple[dict[str, str], lis
             hidden = not Console().is_terminal
             return track(pool.map(*work), "Checking images", total=len(paths), disable=hidden)
 
-        problems, blank = {}, []
-        for path, ((problem, is_blank), warning) in zip(paths, decode_each(look, paths, run), strict=True):
+        problems, looks = {}, {}
+        for path, ((problem, found), warning) in zip(paths, decode_each(look, paths, run), strict=True):
             if problem or warning:
                 problems[path] = problem or f"{path} can't be decoded ({warning})"
-            elif is_blank:
-                blank.append(path)
-        return problems, blank
-
-
-def _is_blank(image: Tensor) -> bool:
-    """Whether every channel of an image [3, height, width] is nearly constant, as far as some of its pixels tell."""
-    height, width = image.shape[1:]
-    pixels = image[:, :: max(1, height // 32), :: max(1, width // 32)].numpy()
-    return bool(pixels.std(axis=(1, 2)).max() < BLANK)  # by NumPy: torch's threads don't outlive a fork
+            else:
+                looks[path] = found
+        return problems, looks
 
 
 def _equal(paths: Sequence[str], values: Iterable[Hashable]) -> list[list[str]]:

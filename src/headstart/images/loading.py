@@ -18,9 +18,10 @@ from ..backbone import Preprocessing
 from ..errors import UserError
 from ..machine import SIGNALS, usable_cores
 from .augmentation import LIGHT, Augment
-from .checks import MAX_PIXELS
+from .checks import MAX_PIXELS, without_broken
 from .decoding import read_image
-from .table import Sample
+from .fixes import apply_fixes
+from .table import ImageTable, Sample
 from .transforms import RandomView
 
 MAX_AUTO_WORKERS = 8
@@ -34,7 +35,8 @@ class Loading:
     `num_workers="auto"` takes none on a CPU, where they would fight with the backbone for the cores: all of them decode
     a batch, then all compute. Beside another device it takes one for each core that this process may use, eight at
     most. `on_error="raise"` refuses images that are broken, or larger than `max_pixels`; `skip` leaves them out.
-    `checked_dir` is where sets of files that were checked are remembered.
+    `checked_dir` is where sets of files that were checked are remembered. `fixes` is a CSV file of what is to be done
+    about images, such as the doctor's: see `apply_fixes`.
 
     Raises:
         UserError: a value makes no sense.
@@ -45,6 +47,7 @@ class Loading:
     on_error: str = "raise"
     max_pixels: int = MAX_PIXELS
     checked_dir: str | Path = "data/checked"
+    fixes: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("batch_size", self.batch_size), ("max_pixels", self.max_pixels)):
@@ -54,6 +57,10 @@ class Loading:
             raise UserError(f"data.num_workers={self.num_workers} must be auto, or a whole number from 0 up")
         if self.on_error not in ON_ERROR:
             raise UserError(f"data.on_error={self.on_error}: choose {' or '.join(ON_ERROR)}")
+
+    def checked(self, table: ImageTable) -> ImageTable:
+        """The table with what `fixes` says, and without broken images; raises UserError for what is wrong with it."""
+        return without_broken(apply_fixes(table, self.fixes), self.checked_dir, self.on_error, self.max_pixels)
 
     def loader(self, dataset: Dataset[Any], device: str, **batching: Any) -> DataLoader:
         """Batches for a device of the type `device`; `batching` is a DataLoader's `batch_size` or `batch_sampler`."""

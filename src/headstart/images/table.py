@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, listed
+from .looks import CheckedImages
 from .splits import MOST, ByClass, Groups, Splitting, cut_splits, deal_folds, match_groups
 
 SPLITS = ("train", "val", "test")
@@ -48,7 +49,9 @@ class Sample(NamedTuple):
 class ImageTable:
     """The samples of every split, class names in label order, and how many files were no images, by kind, or broken.
 
-    With `folds`, the one with the number `fold` is `val`, and the others, one after the other, are `train`.
+    With `folds`, the one with the number `fold` is `val`, and the others, one after the other, are `train`. `fixes`
+    counts what `apply_fixes` has relabelled and dropped, `left_out` are the broken ones by split, and `checked` is what
+    was found out about all.
     """
 
     classes: tuple[str, ...]
@@ -59,6 +62,9 @@ class ImageTable:
     skipped: int = 0
     folds: tuple[tuple[Sample, ...], ...] = ()
     fold: int | None = None
+    fixes: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
+    checked: CheckedImages | None = None
 
     def parts(self, split: str) -> tuple[str, ...]:
         """The folds that make up a split, in order, which other runs put together otherwise; else the split itself."""
@@ -78,6 +84,11 @@ class ImageTable:
         """Path and label of every file of a split."""
         return [(sample.path, str(sample.label)) for sample in self.part(split)]
 
+    def without(self, paths: Set[str]) -> list[tuple[Sample, ...]]:
+        """The samples of train, val, test and every fold, in this order, that don't lie at one of `paths`."""
+        splits = (self.train, self.val, self.test, *self.folds)
+        return [tuple(sample for sample in split if sample.path not in paths) for split in splits]
+
     def __str__(self) -> str:
         """One line for the terminal: how many images, in how many classes and splits."""
         counts = {"train": len(self.train), "val": len(self.val), "test": len(self.test)}
@@ -86,7 +97,8 @@ class ImageTable:
             f"; {sum(self.ignored.values()):,} other files ignored ({kinds(self.ignored)})" if self.ignored else ""
         )
         skipped = f"; {self.skipped:,} broken ones skipped" if self.skipped else ""
-        return f"{sum(counts.values()):,} images in {len(self.classes)} classes ({splits}){ignored}{skipped}"
+        fixed = f"; data.fixes: {listed([f'{n:,} {what}' for what, n in self.fixes.items()])}" if self.fixes else ""
+        return f"{sum(counts.values()):,} images in {len(self.classes)} classes ({splits}){ignored}{skipped}{fixed}"
 
 
 def image_table(

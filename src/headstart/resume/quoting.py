@@ -11,7 +11,9 @@ from ..errors import UserError, printable
 
 MULTIRUN = ("-m", "--multirun")
 # Keys whose values are paths, or names that may be one, by their last word: `2024_11` is no number there.
-PATH = re.compile(r"(?:^|[._])(?:root|path|file|dir|folder|filename|dirpath|subdir|weights|resume|name|column|group)$")
+PATH = re.compile(
+    r"(?:^|[._])(?:root|path|file|dir|folder|filename|dirpath|subdir|weights|resume|name|column|group|fixes)$"
+)
 SHARDS = re.compile(r"^\+{0,2}data\.(?:train|val|test|classes)$")  # paths, or lists of them
 AS_THEY_ARE = ("", "null", "???")
 FUNCTION = re.compile(r"(?:choice|range|interval|glob|shuffle|sort|tag)\(")  # of Hydra, which say what a sweep tries

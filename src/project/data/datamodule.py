@@ -11,7 +11,6 @@ from headstart.backbone import Preprocessing
 from headstart.errors import UserError
 from headstart.features.cache import FeatureData
 from headstart.images.augmentation import LIGHT, Augment
-from headstart.images.checks import without_broken
 from headstart.images.loading import ImageDataset, Loading
 from headstart.images.order import EpochBatches, Order, position_of
 from headstart.images.splits import Splitting
@@ -60,8 +59,7 @@ class ImageData(LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Find and check the images; raises UserError for everything that is wrong with them."""
         if self.table is None:
-            how = self.loading
-            self.table = without_broken(self.find(self.splitting), how.checked_dir, how.on_error, how.max_pixels)
+            self.table = self.loading.checked(self.find(self.splitting))
 
     @property
     def classes(self) -> tuple[str, ...]:

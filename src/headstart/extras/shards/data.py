@@ -89,6 +89,8 @@ class ShardData(LightningDataModule):
         if not isinstance(shuffle, int) or shuffle < 1:
             raise UserError(f"data.shuffle={shuffle} must be a whole number from 1 up")
         self.splitting, self.loading = Splitting(val_fraction, test_fraction, seed), Loading(**loading)
+        if self.loading.fixes:
+            raise UserError("data.fixes names files, which shards don't have: relabel and drop images as you pack them")
         self.batch_size, self.shuffle = self.loading.batch_size, shuffle
         self.given = {"train": train, "val": val, "test": test}
         self.given_classes = classes
