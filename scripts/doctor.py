@@ -1,7 +1,7 @@
-"""Find what is wrong with the data: `python scripts/doctor.py data=folder data.root=PATH ...` takes what train.py takes.
+"""Find what is wrong with data: `python scripts/doctor.py data=folder data.root=PATH ...` takes what train.py takes.
 
-`python scripts/doctor.py RUN [data.root=PATH ...]` examines a run's data, and leaves its files in the run's folder. Edit
-the column `action` of doctor.csv (relabel, drop, keep), and train with `data.fixes=doctor.csv`.
+`python scripts/doctor.py RUN [data.root=PATH ...]` examines a run's data, and leaves its files in the run's folder.
+Edit the column `action` of doctor.csv (relabel, drop, keep), and train with `data.fixes=doctor.csv`.
 """
 
 import logging

@@ -14,12 +14,18 @@ ITERATIONS = 10  # for each, as every one starts where the last one ended
 
 
 def heads(
-    solve: Solve, features: Tensor, labels: Tensor, num_classes: int, penalties: Sequence[float] = PENALTIES
+    solve: Solve,
+    features: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    penalties: Sequence[float] = PENALTIES,
+    start: nn.Linear | None = None,
 ) -> Iterator[nn.Linear]:
-    """The same head, solved for with one penalty after the other, the strongest first; it starts from zero."""
-    head = nn.Linear(features.shape[1], num_classes, device=features.device)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
+    """One head, solved for with one penalty after the other, the strongest first, from zero or `start` on."""
+    head = start or nn.Linear(features.shape[1], num_classes, device=features.device)
+    if not start:
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
     optimizer = LBFGS(head.parameters(), max_iter=ITERATIONS, tolerance_grad=1e-4, line_search_fn="strong_wolfe")
     for penalty in penalties:
         solve(head, features, labels, penalty, optimizer.step)
@@ -33,7 +39,14 @@ def probabilities(head: nn.Module, features: Tensor) -> Tensor:
     return head(features).softmax(dim=1)
 
 
-def solved(solve: Solve, features: Tensor, labels: Tensor, num_classes: int, penalties: Sequence[float]) -> nn.Linear:
+def solved(
+    solve: Solve,
+    features: Tensor,
+    labels: Tensor,
+    num_classes: int,
+    penalties: Sequence[float],
+    start: nn.Linear | None = None,
+) -> nn.Linear:
     """The head of the last of some penalties."""
-    *_, head = heads(solve, features, labels, num_classes, penalties)
+    *_, head = heads(solve, features, labels, num_classes, penalties, start)
     return head

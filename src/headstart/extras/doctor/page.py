@@ -64,7 +64,8 @@ def curve_points(summary: dict[str, Any]) -> dict[str, Any] | None:
     points = [
         (round(LEFT + (WIDTH - LEFT - 10) * point["images"] / most, 1), height(point["accuracy"])) for point in curve
     ]
-    lines = {name.replace("_", " "): (height(score), score) for name, score in summary["floor"].items()}
+    floor = sorted(summary["floor"].items(), key=lambda item: -item[1])  # the upper label above its line
+    lines = {name.replace("_", " "): (height(score), score) for name, score in floor}
     return {
         "width": WIDTH, "height": HEIGHT, "left": LEFT, "bottom": HEIGHT - BOTTOM, "points": points, "floor": lines,
         "first": curve[0], "last": curve[-1], "low": (height(low), low), "high": (height(high), high),

@@ -25,17 +25,18 @@ def scored_split(images: Examined) -> str | None:
 def learning_curve(images: Examined, solve: Solve, split: str, penalties: Sequence[float]) -> list[dict[str, Any]]:
     """The accuracy on a split by share of the training images: `images`, `accuracy` (a mean over draws), `deviation`.
 
-    Draws are stratified, and the smaller ones of a seed are parts of its larger ones.
+    Draws are stratified, and the smaller ones of a seed are parts of its larger ones, whose heads start from theirs.
     """
     train, scored = images.rows("train"), images.rows(split)
     labels, test, truth = images.labels[train], images.features[scored], images.labels[scored]
-    ranks = [_ranks(labels, seed) for seed in range(SEEDS)]
-    draws = [(share, rank) for share in SHARES for rank in (ranks if share < 1 else ranks[:1])]
     found: dict[float, list[float]] = {share: [] for share in SHARES}
-    counts = {}
-    for share, rank in watched(draws, "Learning curve"):
-        rows = train[rank < share]
-        head = solved(solve, images.features[rows], images.labels[rows], len(images.classes), penalties)
+    counts, head, ranks = {}, None, torch.empty(0)
+    for seed, share in watched([(seed, share) for seed in range(SEEDS) for share in SHARES], "Learning curve"):
+        if share == SHARES[0]:
+            ranks, head = _ranks(labels, seed), None
+        rows = train[ranks < share]
+        known = images.features[rows], images.labels[rows]
+        head = solved(solve, *known, len(images.classes), penalties if head is None else penalties[-1:], head)
         found[share].append(_accuracy(probabilities(head, test).argmax(dim=1), truth))
         counts[share] = len(rows)
     scores = {share: torch.tensor(values).double() for share, values in found.items()}
@@ -43,7 +44,7 @@ def learning_curve(images: Examined, solve: Solve, split: str, penalties: Sequen
         {
             "images": counts[share],
             "accuracy": float(values.mean()),
-            "deviation": float(values.std()) if len(values) > 1 else 0.0,
+            "deviation": float(values.std()),
         }
         for share, values in scores.items()
     ]

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from rich.table import Table
+from rich.table import Column, Table
 
+from ...errors import printable
+from ...files import short
 from .examine import Diagnosis
 from .findings import KINDS
 
@@ -12,21 +14,21 @@ FLAT = 0.01  # of accuracy for twice as many images: less isn't worth labelling 
 
 def table_of(diagnosis: Diagnosis) -> Table:
     """A row for each kind of finding: how many there are, and the worst. To be printed without markup."""
-    table = Table("kind", "images", "the worst", "given", "suggested", "score")
+    table = Table("kind", "images", Column("the worst", overflow="fold"), "given", "suggested", "score")
     for kind in KINDS:
         found = [finding for finding in diagnosis.findings if finding.kind == kind]
         worst = found[0].row() if found else [""] * 6
-        table.add_row(kind, f"{len(found):,}", worst[0], *worst[3:6])
+        table.add_row(kind, f"{len(found):,}", printable(short(worst[0])) if found else "", *worst[3:6])
     return table
 
 
 def sentences(summary: dict[str, Any]) -> list[str]:
     """What else there is to say, a sentence each, the gravest first."""
     images, repeated = sum(summary["images"].values()), summary["repeated"]
-    said = [f"{count:,} images of {place}: what is measured is too good" for place, count in repeated["leaks"].items()]
-    said = [f"leakage: {one}" for one in said]
+    leaks = repeated["leaks"].items()
+    said = [f"leakage: {count:,} images of {place}, and what is measured on them is too good" for place, count in leaks]
     if repeated["under_two_labels"]:
-        said.append(f"{repeated['under_two_labels']:,} images are there under more than one label")
+        said.append(f"repeated under more than one label: {repeated['under_two_labels']:,}")
     said.append(f"about {summary['probably_wrong']:,} of {images:,} labels are wrong, by confident learning")
     if summary["small_classes"]:
         small = ", ".join(f"{name} {count:,}" for name, count in summary["small_classes"].items())
