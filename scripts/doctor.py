@@ -21,6 +21,11 @@ from headstart.resume.trusted import note_typed
 from headstart.resume.typed import refuse_untested
 from project import TRUSTED
 
+# Broken images are a finding; and one process examines all.
+SETTLED = {
+    "data.on_error": "skip", "trainer.devices": 1, "trainer.num_nodes": 1, "trainer.strategy": "auto",
+}  # fmt: skip
+
 
 def main(arguments: list[str]) -> None:
     """Compose the config, examine its data, and say what was found, and where it is."""
@@ -38,8 +43,8 @@ def main(arguments: list[str]) -> None:
         refuse_untested(map(key_of, typed))
     with going_on(run_dir, [*typed, *own], TRUSTED) if run_dir else composed([*typed, *own], TRUSTED) as cfg:
         check(cfg)
-        for key, value in {"data.on_error": "skip", "features.views": 1}.items():  # broken images are a finding
-            OmegaConf.update(cfg, key, value)
+        for key, value in SETTLED.items():
+            OmegaConf.update(cfg, key, value, force_add=True)
         for path in doctor(cfg, folder):
             console.print(str(path))
 

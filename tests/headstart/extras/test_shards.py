@@ -412,6 +412,7 @@ def test_class_names(tmp_path: Path) -> None:
         ({"classes": ["a", "a"]}, r"has the class 'a' twice"),
         ({"classes": "none.txt"}, r"none\.txt can't be read: give a text file"),
         ({"folds": 3, "fold": 0}, r"data\.folds needs a table"),
+        ({"fixes": "doctor.csv"}, r"data\.fixes names files, which shards don't have"),
         ({"shuffle": 0}, r"data\.shuffle=0 must be a whole number"),
     ],
 )
