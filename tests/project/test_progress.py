@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from threading import Thread
 
@@ -16,13 +17,14 @@ from project.callbacks.progress_bar import ImageBar, progress_bars
 def on_a_terminal(arguments: list[str], cwd: Path) -> str:
     """What train.py writes to a terminal of 120 columns."""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 120))
     said: list[bytes] = []
 
     def read() -> None:
         while chunk := _read(ours):
             said.append(chunk)
 
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
+    environment = os.environ | {"TERM": "xterm"}
     reader = Thread(target=read)
     reader.start()
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
@@ -47,7 +49,7 @@ def test_bars_count_images_and_leave_lines(images: Path, tmp_path: Path, kind: s
     said = on_a_terminal(["data=folder", *TINY, *few], tmp_path)
     assert ("images/s" in said) == (kind == "rich")
     assert ("Epoch 0" in said) == (kind != "none")
-    assert "0.00it/s" not in said
+    assert ("it/s" in said) == (kind == "tqdm")
     assert "epoch 2/2  train/loss" in said
 
 
