@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     runs = sorted(path.parent for pattern in ("metrics.csv", "*/metrics.csv") for path in folder.glob(pattern))
     if not runs:
         raise UserError(f"{folder} is no folder of a run or a sweep that trained: there is no metrics.csv in it")
-    from project.reporting.results import draw_plots
+    from project.reporting.files import draw_plots
 
     for run_dir in runs:
         for path in draw_plots(run_dir):

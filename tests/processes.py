@@ -15,7 +15,9 @@ from runs import ROOT
 
 METHODS = multiprocessing.get_all_start_methods()  # the first is what a process starts its own ones by
 FORKS: Any = multiprocessing.get_context("forkserver" if "forkserver" in METHODS else "spawn")
-FORKS.set_forkserver_preload(["project.build", "project.evaluation", "project.reporting.plots", "torchvision", "timm"])
+FORKS.set_forkserver_preload(
+    ["project.build", "project.evaluation", "project.reporting.figures", "torchvision", "timm"]
+)
 
 
 class Script:

@@ -16,13 +16,17 @@ from .errors import UserError
 from .features.cache import FeatureData
 from .gradients import GradientForAll
 from .limits import ValidateAtTheEnd, splits_to_measure, table_of
+from .predictions import NotePredictions, Predictions
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit came to: `metrics` are those of the best checkpoint (of the last weights without one)."""
+    """What a fit came to: `metrics` are those of the best checkpoint (of the last weights without one).
+
+    `predictions` are by split, of val and test.
+    """
 
     metrics: dict[str, float]
     best_checkpoint: str | None
@@ -30,6 +34,7 @@ class Fitted:
     images_per_second: float
     skipped_images: int = 0
     fixes: Mapping[str, int] = field(default_factory=dict)  # images that were relabelled and dropped by data.fixes
+    predictions: dict[str, Predictions] = field(default_factory=dict, repr=False)
 
 
 def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, resume_from: Path | None = None) -> Fitted:
@@ -39,10 +44,10 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
     measure.
     """
     splits = splits_to_measure(data, trainer)
-    stopwatch = Stopwatch()
+    stopwatch, noted = Stopwatch(), NotePredictions()
     if isinstance(data, FeatureData) and not data.live:
         trainer.num_sanity_val_steps = 0  # pyright: ignore[reportAttributeAccessIssue] (an epoch is soon over)
-    ours = [TrainingMeans(), GradientForAll(), stopwatch, ValidateAtTheEnd()]
+    ours = [TrainingMeans(), GradientForAll(), stopwatch, noted, ValidateAtTheEnd()]
     trainer.callbacks[:0] = ours  # pyright: ignore[reportAttributeAccessIssue] (Lightning sets it by a mixin)
     trainer.fit(model, datamodule=data, ckpt_path=resume_from, weights_only=True)
     best = best_checkpoint(trainer)
@@ -57,6 +62,7 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
         images_per_second=stopwatch.images / stopwatch.seconds["fit"],
         skipped_images=table.skipped if table else 0,
         fixes=table.fixes if table else {},
+        predictions=noted.splits,
     )
 
 

@@ -28,7 +28,7 @@ from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, l
 
 from . import build
 from .head_first import train_head_first
-from .reporting.results import finished_score, report, write_interrupted
+from .reporting.results import finished_score, report, write_interrupted, write_results
 from .reporting.sweep import refuse_several_processes
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
         log_hyperparameters(trainer.loggers, without_secrets(cfg))
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
+        write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
         log_score(trainer.loggers, score, trainer.global_step)
-    report(Path(cfg.run_dir), score, fitted, model, command_of(cfg), with_plots=not in_sweep)
+    report(cfg.run_dir, fitted.metrics, with_plots=not in_sweep)
     return score

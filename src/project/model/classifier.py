@@ -18,7 +18,6 @@ from headstart.kinds import with_scheduler
 from headstart.resume.checkpoints import describe_model, drop_backbone, load_model, restore_backbone
 
 from .. import BACKBONES, TRUSTED
-from .counts import Outcomes
 from .metrics import direction, metrics
 from .optimizer import optimize
 from .strategy import Strategy
@@ -69,7 +68,6 @@ class Classifier(LightningModule):
             self.register_buffer(name, value, persistent=False)
         self.register_buffer("class_weights", weights, persistent=False)
         self.val_metrics, self.test_metrics = (metrics(len(classes)).clone(f"{split}/") for split in ("val", "test"))
-        self.outcomes = Outcomes()  # of the test
         parts = {"head": head, "optimizer": optimizer, "scheduler": scheduler}
         values = {"lr": lr, "weight_decay": weight_decay, "label_smoothing": label_smoothing, "monitor": monitor}
         values |= {"class_weights": class_weights, "strategy": self.strategy.values() if self.strategy else None}
@@ -120,19 +118,13 @@ class Classifier(LightningModule):
         labels = labels.argmax(dim=1) if labels.ndim == 2 else labels  # of mixed images: the likelier class
         return {"loss": loss, "hits": (logits.argmax(dim=1) == labels).sum(), "images": len(labels)}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure one batch of validation images."""
-        self._measure(batch, "val", self.val_metrics)
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Measure one batch of validation images; returns the logits."""
+        return self._measure(batch, "val", self.val_metrics)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure one batch of test images."""
-        self.outcomes.update(self._measure(batch, "test", self.test_metrics), batch[1])
-
-    def on_test_start(self) -> None:
-        """Forget what an earlier test counted: Lightning resets only the metrics that it logs."""
-        self.outcomes.reset()
-        none = torch.empty(0, 1, dtype=torch.int64, device=self.device)
-        self.outcomes.update(none, none[:, 0])  # devices without an image have something to gather, too
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Measure one batch of test images; returns the logits."""
+        return self._measure(batch, "test", self.test_metrics)
 
     def _measure(self, batch: Batch, split: str, measured: MetricCollection) -> Tensor:
         images, labels = batch

@@ -6,10 +6,8 @@ deterministic, as much for every image.
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 from torchmetrics.classification.stat_scores import MulticlassStatScores
-from torchmetrics.utilities import dim_zero_cat
 
 
 class _ByClass(MulticlassStatScores):
@@ -32,21 +30,3 @@ class BalancedAccuracy(_ByClass, MulticlassAccuracy):
 
 class F1Score(_ByClass, MulticlassF1Score):
     """The mean over classes of the harmonic mean of precision and recall."""
-
-
-class Outcomes(Metric):
-    """The label and the prediction of every image, int64 [images, 2], over all devices."""
-
-    pairs: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("pairs", [], dist_reduce_fx="cat")
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Note a batch; `preds` are logits [batch, classes]."""
-        self.pairs.append(torch.stack([target, preds.argmax(dim=1)], dim=1))
-
-    def compute(self) -> Tensor:
-        """All of them."""
-        return dim_zero_cat(self.pairs) if len(self.pairs) else torch.empty(0, 2, dtype=torch.int64)

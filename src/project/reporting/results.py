@@ -5,13 +5,13 @@ import platform
 import re
 import signal
 import subprocess
-from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 from torch import Tensor
 
@@ -20,69 +20,62 @@ from headstart.errors import UserError
 from headstart.files import short, write_atomically
 from headstart.fit import Fitted
 from headstart.machine import terminal
-from headstart.tracking.history import read_history
+from headstart.predictions import Predictions
 
 from ..model.classifier import Classifier
+from .predictions import write_predictions
 
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
 DENSE = 1000  # classes whose whole confusion matrix is kept
 NUMBERS = re.compile(r"\[\n([\d,\s]+)\]")
 
 
-def report(run_dir: Path, score: float, fitted: Fitted, model: Classifier, command: str, with_plots: bool) -> None:
-    """Write results.json and, unless it is one of many, the plots; print the metrics, and where everything is.
+@rank_zero_only
+def write_results(run_dir: str | Path, score: float, fitted: Fitted, model: Classifier, command: str) -> None:
+    """Write results.json and predictions.parquet: all that is known of a run once its best checkpoint was measured.
 
-    To be called in every process, as each of several devices has counted its own test images; the first one reports.
     The confusion matrix counts test images, [true class][predicted class]; null where there are none.
     """
-    split = "test" if "test/accuracy" in fitted.metrics else "val"
-    outcomes = model.outcomes.compute() if split == "test" else None
-    if not model.trainer.is_global_zero:
-        return
-    best = Path(fitted.best_checkpoint) if fitted.best_checkpoint else None
+    run_dir, best = Path(run_dir), Path(fitted.best_checkpoint) if fitted.best_checkpoint else None
     if best and best.is_relative_to(run_dir):
         best = best.relative_to(run_dir)  # the folder may be moved or copied
+    test, known = fitted.predictions.get("test"), {**vars(fitted)}
+    del known["predictions"]
     content = {
         "status": "finished",
         "score": score,
         "monitor": model.monitor,
-        **asdict(fitted),
+        **known,
         "best_checkpoint": str(best) if best else None,
-        **(confusions(outcomes, len(model.classes)) if outcomes is not None else {"confusion_matrix": None}),
+        **(confusions(test, len(model.classes)) if test else {"confusion_matrix": None}),
         "classes": list(model.classes),
         "versions": versions(),
         "git_commit": git_commit(),
         "command": command,
     }
     _write(run_dir, content)
+    write_predictions(run_dir, fitted.predictions, model.classes)
+
+
+@rank_zero_only
+def report(run_dir: str | Path, metrics: dict[str, float], with_plots: bool) -> None:
+    """Draw the plots of a run, unless it is one of many; print the metrics, and where everything is."""
     if with_plots:
-        draw_plots(run_dir)
-    print_metrics(fitted.metrics)
-    line = f"{short(run_dir)}: {split} accuracy {fitted.metrics[f'{split}/accuracy']:.4f}"
+        from .files import draw_plots  # a second of imports that the jobs of a sweep don't need
+
+        draw_plots(Path(run_dir))
+    split = "test" if "test/accuracy" in metrics else "val"
+    print_metrics(metrics)
+    line = f"{short(run_dir)}: {split} accuracy {metrics[f'{split}/accuracy']:.4f}"
     terminal(soft_wrap=True).print(line)  # never wrapped, so that it can be copied
 
 
-def draw_plots(run_dir: Path) -> list[Path]:
-    """Draw history.png and confusion_matrix.png from what lies in a run's folder; returns what was drawn."""
-    from .plots import plot_confusion_matrix, plot_history  # a second of imports that the jobs of a sweep don't need
-
-    drawn, results = [], read_results(run_dir)
-    if rows := read_history(run_dir / "metrics.csv"):
-        drawn.append(plot_history(rows, run_dir / "history.png"))
-    counts, classes = results.get("confusion_matrix"), results.get("classes", [])
-    if cells := results.get("confusions"):
-        counts = _matrix(torch.tensor(cells), len(classes))
-    if counts is not None:
-        drawn.append(plot_confusion_matrix(counts, classes, run_dir / "confusion_matrix.png"))
-    return drawn
-
-
-def confusions(outcomes: Tensor, num_classes: int) -> dict[str, list[list[int]]]:
-    """The `confusion_matrix`, images by [true class][predicted class], of the labels and predictions [images, 2].
+def confusions(found: Predictions, num_classes: int) -> dict[str, list[list[int]]]:
+    """The `confusion_matrix`, images by [true class][predicted class].
 
     Of more than `DENSE` classes its entries above 0 take its place: `confusions`, as [true, predicted, images].
     """
-    codes, images = (outcomes[:, 0] * num_classes + outcomes[:, 1]).cpu().unique(return_counts=True)
+    codes, images = (found.labels * num_classes + found.predicted).unique(return_counts=True)
     cells = torch.stack([codes // num_classes, codes % num_classes, images], dim=1)
     if num_classes > DENSE:
         return {"confusions": cells.tolist()}
