@@ -3,13 +3,13 @@
 import csv
 import io
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ..files import write_atomically
 from .csv_rows import CsvFile
 from .loggers import EventFiles
+from .rows import read_history
 
 
 class History(Callback):
@@ -63,12 +63,3 @@ def epoch_metrics(trainer: Trainer) -> dict[str, float]:
     validated = trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.ready
     found = sorted(trainer.callback_metrics.items())
     return {name: float(value) for name, value in found if validated or not name.startswith("val/")}
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a `metrics.csv`, without empty fields; none without a file. A half-written last row is left out."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows: list[dict[str, Any]] = [row for row in csv.DictReader(file) if None not in row.values()]
-    return [{name: int(text) if text.isdigit() else float(text) for name, text in row.items() if text} for row in rows]

@@ -12,7 +12,8 @@ from headstart.errors import printable
 from headstart.files import PART
 from headstart.predictions import Predictions
 
-FILE = "predictions.parquet"
+from .run_folder import PREDICTIONS
+
 ROWS = 16384  # of which a copy is made at a time, to turn rows into columns
 NAMES = ("path", "split", "label", "predicted")
 
@@ -28,7 +29,7 @@ def write_predictions(run_dir: Path, splits: Mapping[str, Predictions], classes:
     text = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
     fields = [("path", pyarrow.string()), *((name, text) for name in NAMES[1:])]
     schema = pyarrow.schema([*fields, *((name, pyarrow.float32()) for name in floats)])
-    part = run_dir / f"{FILE}.{os.getpid()}{PART}"
+    part = run_dir / f"{PREDICTIONS}.{os.getpid()}{PART}"
     try:
         options = {"use_dictionary": list(NAMES[1:]), "write_statistics": False, "compression": "zstd"}
         with parquet.ParquetWriter(part, schema, **options) as writer:
@@ -36,10 +37,10 @@ def write_predictions(run_dir: Path, splits: Mapping[str, Predictions], classes:
                 for start in range(0, len(found.labels), ROWS):
                     columns = _columns(split, found, slice(start, start + ROWS), names)
                     writer.write_batch(pyarrow.record_batch(columns, schema=schema))
-        part.replace(run_dir / FILE)
+        part.replace(run_dir / PREDICTIONS)
     finally:
         part.unlink(missing_ok=True)
-    return run_dir / FILE
+    return run_dir / PREDICTIONS
 
 
 def _columns(split: str, found: Predictions, rows: slice, names: list[str]) -> list[pyarrow.Array]:

@@ -24,6 +24,7 @@ from headstart.predictions import Predictions
 
 from ..model.classifier import Classifier
 from .predictions import write_predictions
+from .run_folder import read_results
 
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
 DENSE = 1000  # classes whose whole confusion matrix is kept
@@ -108,14 +109,6 @@ def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, c
     """Write which signal ended the run, and after how many whole epochs and steps."""
     name = signal.Signals(signum).name
     _write(run_dir, {"status": "interrupted", "signal": name, "epoch": epoch, "step": step, "command": command})
-
-
-def read_results(run_dir: str | Path) -> dict[str, Any]:
-    """What stands in a run's `results.json`; nothing where there is no whole one."""
-    try:
-        return json.loads((Path(run_dir) / "results.json").read_text())
-    except (OSError, ValueError):
-        return {}
 
 
 def finished_score(run_dir: str | Path, command: str) -> float | None:

@@ -1,20 +1,20 @@
 """What lies in a run's folder, read when it is asked for: the input of figures, report and comparison."""
 
 import csv
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from headstart.errors import printable
-from headstart.resume.trusted import read_plainly
-from headstart.tracking.history import read_history
+from headstart.tracking.rows import read_history
 
-from .predictions import FILE as PREDICTIONS
-from .results import read_results
+PREDICTIONS = "predictions.parquet"
 
 
 class Split(NamedTuple):
@@ -117,7 +117,23 @@ class RunFolder:
     def _hydra(self, name: str) -> Any:
         """A file of `.hydra`, the last of those that were written as the run was gone on with."""
         places = [*sorted(self.path.glob(f".hydra/*/{name}"), reverse=True), self.path / ".hydra" / name]
-        return next(filter(None, map(read_plainly, places)), None)
+        return next(filter(None, map(_read_yaml, places)), None)
+
+
+def read_results(run_dir: str | Path) -> dict[str, Any]:
+    """What stands in a run's `results.json`; nothing where there is no whole one."""
+    try:
+        return json.loads((Path(run_dir) / "results.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _read_yaml(path: Path) -> Any:
+    """The values in a YAML file, interpolations being text; None where there is no whole one."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
 
 
 def _numbers(column: Any) -> tuple[NDArray[np.int32], list[str]]:
