@@ -28,7 +28,7 @@ from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, l
 
 from . import build
 from .head_first import train_head_first
-from .reporting.results import finished_score, report, write_interrupted, write_results
+from .reporting.results import finished_score, report, write_failed, write_interrupted, write_results
 from .reporting.sweep import refuse_several_processes
 
 log = logging.getLogger(__name__)
@@ -40,22 +40,24 @@ def train(cfg: DictConfig) -> float:
         logging.disable(logging.INFO)  # one process speaks for all
     request = StopRequest()
     request.listen()
-    prepare_process()
-    build.check_metrics(cfg)
-    build.trainer_with(cfg, [], logger=False)  # what it refuses is said now
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     earlier = finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
         return earlier
     try:
+        prepare_process()
+        build.check_metrics(cfg)
+        build.trainer_with(cfg, [], logger=False)  # what it refuses is said now
         with held(Path(cfg.run_dir)) if in_sweep else nullcontext():  # a run alone holds it by now
             return run(cfg, request, in_sweep)
-    except BaseException:  # a signal in the middle of something can come out as anything, a SystemExit of 0 above all
+    except BaseException as error:  # a signal can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
+            if not in_sweep:  # which says itself why a job failed
+                write_failed(cfg.run_dir, error, command_of(cfg))
             raise
         if not getattr(rank_zero_only, "rank", 0):
-            write_interrupted(cfg.run_dir, request.signum, *request.position, command_of(cfg))
+            write_interrupted(cfg.run_dir, request.signum, *request.position, command_of(cfg), not in_sweep)
             folder = short(cfg.sweep_dir if in_sweep else cfg.run_dir)
             log.warning(f"interrupted: go on with python train.py {'-m ' * in_sweep}{RESUME}{folder}")
         raise Interrupted(request.signum) from None
@@ -90,5 +92,5 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
         score = fitted.metrics[cfg.monitor]
         write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
         log_score(trainer.loggers, score, trainer.global_step)
-    report(cfg.run_dir, fitted.metrics, with_plots=not in_sweep)
+    report(cfg.run_dir, fitted.metrics, model, with_report=not in_sweep)
     return score

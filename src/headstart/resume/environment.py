@@ -55,7 +55,7 @@ def without_secrets(cfg: DictConfig) -> dict[str, Any]:
         if isinstance(text, str) and "oc.env" in text and _is_secret(text, OmegaConf.select(cfg, dotted(key))):
             OmegaConf.update(made, dotted(key), HIDDEN)
     resolved: Any = OmegaConf.to_container(made, resolve=True)
-    return _hide(resolved)
+    return hide(resolved)
 
 
 def dotted(key: tuple[str | int, ...]) -> str:
@@ -67,14 +67,15 @@ def _is_secret(text: str, value: Any) -> bool:
     names = re.findall(r"oc\.env:\s*([^,}\s]*)", text)
     if any("$" in name or SECRET.fullmatch(name.strip("'\"")) for name in names):
         return True
-    return _hide(value) != value
+    return hide(value) != value
 
 
-def _hide(value: Any) -> Any:
+def hide(value: Any) -> Any:
+    """The same values with `***` in place of secrets of the environment, and of passwords in URLs."""
     if isinstance(value, dict):
-        return {key: _hide(item) for key, item in value.items()}
+        return {key: hide(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_hide(item) for item in value]
+        return [hide(item) for item in value]
     if isinstance(value, str):
         for name, secret in os.environ.items():
             if len(secret) >= LONG and SECRET.fullmatch(name):

@@ -69,6 +69,8 @@ def roc(scores: ArrayLike, positive: ArrayLike) -> Curve:
 def precision_recall(scores: ArrayLike, positive: ArrayLike) -> Curve:
     """Precision (y) by recall (x), over all thresholds; the area is the average precision."""
     hits, false = _counts(scores, positive)
+    enough = np.searchsorted(hits, hits[-1]) + 1  # thresholds until all are found; lower ones find nothing more
+    hits, false = hits[:enough], false[:enough]
     precision, recall = hits / (hits + false), hits / hits[-1]
     area = float(np.diff(recall, prepend=0.0) @ precision)
     return Curve(np.concatenate([[0.0], recall]), np.concatenate([[1.0], precision]), area)
@@ -91,8 +93,8 @@ def _counts(scores: ArrayLike, positive: ArrayLike) -> tuple[Floats, Floats]:
 
 def _heights(curve: Curve, x: Floats) -> Floats:
     """By interpolation; where the line is vertical, its upper end."""
-    upper = np.append(np.diff(curve.x) > 0, True)
-    return np.interp(x, curve.x[upper], curve.y[upper])
+    places, firsts = np.unique(curve.x, return_index=True)
+    return np.interp(x, places, np.maximum.reduceat(curve.y, firsts))
 
 
 def _over(counts: Floats, of: Floats) -> Floats:

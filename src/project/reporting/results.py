@@ -1,12 +1,9 @@
 """What a run leaves behind when it has ended, and what it says last: `results.json`, plots and a table."""
 
 import json
-import platform
 import re
 import signal
-import subprocess
-from functools import cache
-from importlib.metadata import version
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +12,19 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 from torch import Tensor
 
-from headstart import __version__
-from headstart.errors import UserError
+from headstart.errors import UserError, explain
 from headstart.files import short, write_atomically
 from headstart.fit import Fitted
+from headstart.limits import table_of
 from headstart.machine import terminal
 from headstart.predictions import Predictions
+from headstart.resume.environment import hide
 
 from ..model.classifier import Classifier
+from .facts import git_commit, hardware, images_of, versions
 from .predictions import write_predictions
 from .run_folder import read_results
 
-PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core")
 DENSE = 1000  # classes whose whole confusion matrix is kept
 NUMBERS = re.compile(r"\[\n([\d,\s]+)\]")
 
@@ -50,6 +48,8 @@ def write_results(run_dir: str | Path, score: float, fitted: Fitted, model: Clas
         "best_checkpoint": str(best) if best else None,
         **(confusions(test, len(model.classes)) if test else {"confusion_matrix": None}),
         "classes": list(model.classes),
+        **images_of(table_of(model.trainer.datamodule)),  # pyright: ignore[reportAttributeAccessIssue]
+        "hardware": hardware(model.trainer),
         "versions": versions(),
         "git_commit": git_commit(),
         "command": command,
@@ -59,12 +59,12 @@ def write_results(run_dir: str | Path, score: float, fitted: Fitted, model: Clas
 
 
 @rank_zero_only
-def report(run_dir: str | Path, metrics: dict[str, float], with_plots: bool) -> None:
-    """Draw the plots of a run, unless it is one of many; print the metrics, and where everything is."""
-    if with_plots:
-        from .files import draw_plots  # a second of imports that the jobs of a sweep don't need
+def report(run_dir: str | Path, metrics: dict[str, float], model: Classifier, with_report: bool) -> None:
+    """Write the run's report and plots, unless it is one of many; print the metrics, and where everything is."""
+    if with_report:
+        from .files import write_all  # a second of imports that the jobs of a sweep don't need
 
-        draw_plots(Path(run_dir))
+        write_all(Path(run_dir), model)
     split = "test" if "test/accuracy" in metrics else "val"
     print_metrics(metrics)
     line = f"{short(run_dir)}: {split} accuracy {metrics[f'{split}/accuracy']:.4f}"
@@ -98,17 +98,24 @@ def print_metrics(metrics: dict[str, float]) -> None:
     terminal().print(table)
 
 
-@cache
-def versions() -> dict[str, str]:
-    """Those of Python and of the packages that decide what comes out."""
-    own = {"python": platform.python_version(), "headstart": __version__}
-    return own | {name: version(name) for name in PACKAGES}
-
-
-def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, command: str) -> None:
+def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, command: str, with_report: bool) -> None:
     """Write which signal ended the run, and after how many whole epochs and steps."""
     name = signal.Signals(signum).name
     _write(run_dir, {"status": "interrupted", "signal": name, "epoch": epoch, "step": step, "command": command})
+    if with_report:
+        _write_page(run_dir)
+
+
+@rank_zero_only
+def write_failed(run_dir: str | Path, error: BaseException, command: str) -> None:
+    """Write what ended the run, and a report of what there is; what was typed to go on with it is no end of it."""
+    mistake, before = explain(error), read_results(run_dir).get("status")
+    if before == "finished" or (before == "interrupted" and mistake):
+        return
+    said = mistake or f"{type(error).__name__}: {error}"
+    with suppress(OSError):  # such as a full disk: the error itself must be seen
+        _write(run_dir, {"status": "failed", "error": hide(said), "command": command})
+        _write_page(run_dir)
 
 
 def finished_score(run_dir: str | Path, command: str) -> float | None:
@@ -124,18 +131,13 @@ def finished_score(run_dir: str | Path, command: str) -> float | None:
     return content["score"]
 
 
+def _write_page(run_dir: str | Path) -> None:
+    from .files import or_warn, write_report  # a second of imports, and no way out of an error
+
+    or_warn(write_report, Path(run_dir))
+
+
 def _write(run_dir: str | Path, content: dict[str, Any]) -> None:
     text = json.dumps(content, indent=2) + "\n"
     rows = NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)  # a row of the matrix in a line
     write_atomically(Path(run_dir) / "results.json", rows)
-
-
-@cache  # the jobs of a sweep run the same code
-def git_commit() -> str | None:
-    """The commit that is checked out here, with `-dirty` after it when files differ; None outside of git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        described = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return described.stdout.strip()

@@ -37,6 +37,12 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    @property
+    def name(self) -> str:
+        """The folder's name, and that of its sweep before it."""
+        path = self.path.absolute()
+        return printable(f"{path.parent.name}/{path.name}" if path.parent.parent.name == "sweeps" else path.name)
+
     @cached_property
     def results(self) -> dict[str, Any]:
         """What stands in results.json."""
@@ -118,6 +124,11 @@ class RunFolder:
         """A file of `.hydra`, the last of those that were written as the run was gone on with."""
         places = [*sorted(self.path.glob(f".hydra/*/{name}"), reverse=True), self.path / ".hydra" / name]
         return next(filter(None, map(_read_yaml, places)), None)
+
+
+def saliency_path(run_dir: Path, split: str, row: int) -> Path:
+    """Where the map of an image lies that a model was wrong about: that of a row of the split's predictions."""
+    return run_dir / "saliency" / f"{split}_{row:06d}.jpg"
 
 
 def read_results(run_dir: str | Path) -> dict[str, Any]:

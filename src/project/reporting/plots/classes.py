@@ -30,8 +30,7 @@ def class_f1(run: RunFolder) -> Figure | None:
     axes.set(xlim=(0, 1.0), title=f"{'the worst classes' if len(order) < len(run.classes) else 'classes'}, and images")
     axes.invert_yaxis()
     axes.grid(visible=True, axis="x")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.06 if len(order) < 12 else 1.02), ncols=3, borderpad=0)
-    axes.set_title(axes.get_title(loc="left"), pad=30)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderpad=0)
     return figure
 
 

@@ -16,6 +16,8 @@ LONGEST = 40  # characters of a class name
 BLUE, ORANGE, GREEN, RED, GREY = "#3b7dd8", "#e07b39", "#3a9d6e", "#d1495b", "#8a8f98"  # on white and on black
 FOREGROUND = "#010203"  # text and lines: nearly black in a PNG, the page's own colour in the report
 SHADES = LinearSegmentedColormap.from_list("shades", [(*mpl.colors.to_rgb(BLUE), share) for share in (0.0, 1.0)])
+# Of matplotlib's SVG: what it says of itself, names that would come twice in a page, and fonts other than the page's.
+UNNEEDED = re.compile(r'<metadata>.*?</metadata>| id="[a-z]+[\d_]*_\d+"| font-family: [^;"]*;', re.DOTALL)
 LOOK = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False, "grid.alpha": 0.25, "font.size": 10,
     "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
@@ -53,9 +55,8 @@ def to_svg(figure: Figure) -> str:
     content = io.StringIO()
     with names_as_they_are():
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = content.getvalue()
-    svg = svg[svg.index("<svg") :].replace(FOREGROUND, "currentColor")
-    return re.sub(r'(<svg [^>]*?)\s(?:width="[^"]*")', r"\1", re.sub(r'(<svg [^>]*?)\s(?:height="[^"]*")', r"\1", svg))
+    svg = UNNEEDED.sub("", content.getvalue().partition("<svg")[2])
+    return f"<svg{svg}".replace(FOREGROUND, "currentColor")
 
 
 def shown(name: str, longest: int = LONGEST) -> str:
