@@ -20,7 +20,7 @@ def class_f1(run: RunFolder) -> Figure | None:
     order = np.argsort(scores.f1, kind="stable")
     order = order[scores.support[order] > 0][:WORST]
     names = [f"{shown(run.classes[number])} ({scores.support[number]:,})" for number in order]
-    figure = PlainFigure(9, 1.1 + 0.28 * len(order))
+    figure = PlainFigure(7.5, 1.1 + 0.28 * len(order))
     axes, rows = figure.subplots(), range(len(order))
     axes.hlines(rows, 0, scores.f1[order], color=BLUE, alpha=0.35, linewidth=5)
     for name, colour, marker in (("precision", ORANGE, "|"), ("recall", GREEN, "|"), ("f1", BLUE, "o")):

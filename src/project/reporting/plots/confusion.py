@@ -50,7 +50,7 @@ def draw_matrix(counts: ArrayLike, classes: Sequence[str], split: str = "test") 
 def draw_pairs(cells: ArrayLike, classes: Sequence[str]) -> Figure:
     """The `PAIRS` pairs of classes that are confused the most, of rows [true, predicted, images]."""
     pairs = most_confused(cells)[:PAIRS]
-    figure = PlainFigure(9, 1 + 0.28 * max(len(pairs), 1))
+    figure = PlainFigure(7.5, 1 + 0.28 * max(len(pairs), 1))
     axes = figure.subplots()
     names = [f"{shown(classes[true], 24)} taken for {shown(classes[guess], 24)}" for true, guess, _ in pairs]
     bars = axes.barh(range(len(pairs)), pairs[:, 2], color=BLUE)

@@ -58,7 +58,7 @@ def _curves(run: RunFolder, of: Callable[..., Curve], title: str, x: str, y: str
     curves = {number: of(probabilities[:, number], labels == number) for number in known}
     if not curves:
         return None
-    figure = PlainFigure(9, 3.8)
+    figure = PlainFigure(7.5, 3.8)
     axes = figure.subplots()
     for place, (number, curve) in enumerate(curves.items()):
         if len(curves) > NAMED:

@@ -18,6 +18,7 @@ FOREGROUND = "#010203"  # text and lines: nearly black in a PNG, the page's own 
 SHADES = LinearSegmentedColormap.from_list("shades", [(*mpl.colors.to_rgb(BLUE), share) for share in (0.0, 1.0)])
 # Of matplotlib's SVG: what it says of itself, names that would come twice in a page, and fonts other than the page's.
 UNNEEDED = re.compile(r'<metadata>.*?</metadata>| id="[a-z]+[\d_]*_\d+"| font-family: [^;"]*;', re.DOTALL)
+SIZE = re.compile(r' width="([\d.]+)pt" height="[^"]*"')
 LOOK = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False, "grid.alpha": 0.25, "font.size": 10,
     "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
@@ -56,6 +57,7 @@ def to_svg(figure: Figure) -> str:
     with names_as_they_are():
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = UNNEEDED.sub("", content.getvalue().partition("<svg")[2])
+    svg = SIZE.sub(lambda found: f' style="--width: {float(found[1]):.0f}pt"', svg, count=1)
     return f"<svg{svg}".replace(FOREGROUND, "currentColor")
 
 

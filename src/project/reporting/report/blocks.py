@@ -1,4 +1,4 @@
-"""What a page is made of: sections, and a few kinds of blocks in them. The template knows how they look, and escapes."""
+"""What a page is made of: sections, with a few kinds of blocks. The template knows how they look, and escapes them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
