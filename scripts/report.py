@@ -1,4 +1,8 @@
-"""Draw the plots of a run, or of every job of a sweep: `python scripts/report.py RUN|SWEEP`."""
+"""Write the report of a run anew, compare runs, or draw all jobs of a sweep: `python scripts/report.py RUN|SWEEP ...`.
+
+A run's report.html and plots lie in its folder; of several runs, logs/comparison.html (or --output=FILE) says what is
+different. Nothing is computed anew: results.json, metrics.csv and predictions.parquet in the folder are all it takes.
+"""
 
 import sys
 from pathlib import Path
@@ -6,22 +10,40 @@ from pathlib import Path
 from headstart.errors import UserError, readable_errors
 from headstart.machine import terminal
 
+COMPARISON = Path("logs/comparison.html")
+OUTPUT = "--output="
+
 
 def main(arguments: list[str]) -> None:
-    """Draw them beside the numbers that they show, and say where they are."""
+    """Write and draw what was asked for, and say where it is."""
     console = terminal(soft_wrap=True)
-    if {"-h", "--help"} & set(arguments) or len(arguments) != 1:
-        console.print(__doc__)
-        sys.exit(0 if arguments else 1)
-    folder = Path(arguments[0]).expanduser()
-    runs = sorted(path.parent for pattern in ("metrics.csv", "*/metrics.csv") for path in folder.glob(pattern))
-    if not runs:
-        raise UserError(f"{folder} is no folder of a run or a sweep that trained: there is no metrics.csv in it")
+    folders = [Path(one).expanduser() for one in arguments if not one.startswith("-")]
+    outputs = [Path(one.removeprefix(OUTPUT)) for one in arguments if one.startswith(OUTPUT)]
+    if not folders or len(folders) + len(outputs) < len(arguments):
+        console.print(__doc__, markup=False)
+        sys.exit(0 if {"-h", "--help"} & set(arguments) else 1)
+    runs = [run for folder in folders for run in runs_in(folder)]
     from project.reporting.files import draw_plots
+    from project.reporting.report.comparison import write_comparison
+    from project.reporting.report.page import write_report
 
+    if len(folders) > 1:
+        output = (outputs or [COMPARISON])[0]
+        console.print(str(write_comparison(runs, output)), markup=False)
+        return
     for run_dir in runs:
-        for path in draw_plots(run_dir):
-            console.print(str(path))
+        for path in (*draw_plots(run_dir), write_report(run_dir)):
+            console.print(str(path), markup=False)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run at `folder`, or those of the sweep's jobs there; raises UserError where there is none."""
+    signs = ("results.json", "metrics.csv", ".hydra/overrides.yaml")
+    found = {folder for sign in signs if (folder / sign).exists()}
+    found = found or {path.parents[sign.count("/")] for sign in signs for path in folder.glob(f"*/{sign}")}
+    if not found:
+        raise UserError(f"{folder} is no folder of a run or a sweep: there is no results.json or metrics.csv in it")
+    return sorted(found)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,12 @@ class RunFolder:
         return self._hydra("overrides.yaml") or []
 
     @cached_property
+    def choices(self) -> dict[str, str]:
+        """What was chosen of each group of conf/."""
+        said = _read_yaml(self.path / ".hydra" / "hydra.yaml") or {}
+        return said.get("hydra", {}).get("runtime", {}).get("choices", {})
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """The class names in label order."""
         return tuple(self.results.get("classes", ()))  # they may hold bytes that Parquet's text can't

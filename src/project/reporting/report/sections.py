@@ -130,15 +130,12 @@ def status(run: RunFolder) -> str:
 
 def subtitle(run: RunFolder) -> str:
     """What was trained on what, in a line."""
-    backbone, said = run.config.get("backbone") or {}, run.results
-    named = backbone.get("name") or str(backbone.get("_target_", "")).rpartition(".")[2]
-    images = said.get("images", {}).get("train")
-    parts = [
-        named,
-        f"{len(run.classes):,} classes" if run.classes else "",
-        f"{sum(images):,} training images" if images else "",
-    ]
-    return printable(" · ".join(part for part in parts if part))
+    backbone, images = run.config.get("backbone") or {}, run.results.get("images", {}).get("train")
+    chosen = [run.choices.get(group, "") for group in ("backbone", "strategy", "head", "data")]
+    chosen[0] = str(backbone.get("name") or chosen[0])
+    counts = [f"{len(run.classes):,} classes"] if run.classes else []
+    counts += [f"{sum(images):,} training images"] if images else []
+    return printable(" · ".join(part for part in (*chosen, *counts) if part))
 
 
 def highlights(run: RunFolder) -> list[tuple[str, str]]:
