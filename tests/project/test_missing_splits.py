@@ -41,7 +41,7 @@ def test_a_run_without_test_images_says_so_and_ends_in_order(
     assert found["score"] == pytest.approx(float(best["val/accuracy"]))
     assert not [name for name in found["metrics"] if name.startswith("test")]
     assert found["confusion_matrix"] is None
-    assert {path.name for path in run_dir.glob("*.png")} == {"history.png"}
+    assert {path.name for path in run_dir.glob("*.png")} == {"history.png", "confusion_matrix.png"}
     assert said.splitlines()[-1] == f"{run_dir.relative_to(Path.cwd())}: val accuracy {float(best['val/accuracy']):.4f}"
     assert ("there are no test images" in said) == (how[0] != "+")
     monkeypatch.setattr(sys, "argv", ["evaluate.py", str(run_dir)])

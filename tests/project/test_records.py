@@ -55,7 +55,7 @@ VALUES += [["caf\u00e9", "cafe\u0301", "a\u200b", "a"], ["01", "1a", " 10 ", "10
 
 @pytest.mark.parametrize("values", VALUES)
 def test_csv_and_parquet_of_a_table_are_the_same(tmp_path: Path, values: list) -> None:
-    pandas, _ = (pytest.importorskip(name, reason="an extra") for name in ("pandas", "pyarrow"))
+    pandas = pytest.importorskip("pandas", reason="an extra")
     frame = pandas.DataFrame({"label": values, "path": NAMES, "split": [None, "train", "Train ", float("nan")]})
     frame.to_csv(tmp_path / "labels.csv")  # with a column of row numbers, which has no name
     frame.to_parquet(tmp_path / "labels.parquet")
@@ -165,7 +165,7 @@ def test_files_are_found_as_they_are_called(tmp_path: Path) -> None:
 
 
 def test_values_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow", reason="an extra")
+    import pyarrow
     from pyarrow import parquet
 
     for labels, message in (

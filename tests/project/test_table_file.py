@@ -3,7 +3,6 @@
 import csv
 import re
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def test_tables_of_any_kind(tmp_path: Path, name: str, text: str, encoding: str)
 
 
 def test_parquet_with_numbers_and_gaps_gives_the_same(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow", reason="an extra")
+    import pyarrow
     from pyarrow import parquet
 
     table(tmp_path, "")
@@ -135,15 +134,8 @@ def test_files_that_are_no_tables(tmp_path: Path) -> None:
         read_labels(tmp_path / "labels.csv")
     with pytest.raises(ValueError, match=r"must be CSV, TSV or Parquet"):
         read_labels(table(tmp_path, "", "labels.xlsx"))
-    pytest.importorskip("pyarrow", reason="an extra")
     with pytest.raises(ValueError, match=r"can't be read as Parquet"):
         read_labels(table(tmp_path, "no Parquet", "labels.parquet"))
-
-
-def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match=r"pip install -e \.\[parquet\]"):
-        read_labels(table(tmp_path, "", "labels.parquet"))
 
 
 def test_a_named_split_column_must_be_there(tmp_path: Path) -> None:

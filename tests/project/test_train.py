@@ -21,7 +21,8 @@ from project.model.classifier import Classifier
 FULL, LAST, BLOCK = 1, 4, 32 * 1024
 KEYS = {
     "status", "score", "monitor", "best_checkpoint", "metrics", "confusion_matrix", "seconds",
-    "images_per_second", "skipped_images", "classes", "versions", "git_commit", "command",
+    "images_per_second", "skipped_images", "classes", "images", "samples", "hardware", "versions", "git_commit",
+    "command",
 }  # fmt: skip
 
 

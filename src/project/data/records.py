@@ -109,11 +109,9 @@ def _check_fields(
 
 
 def _read_parquet(path: Path, columns: Columns) -> Iterator[tuple[int, Record]]:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise UserError(f"{path} needs pyarrow: pip install -e .[parquet]") from error
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
     try:
         with ParquetFile(path) as file:
             given = file.schema_arrow.names
