@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from processes import Script
+from pyarrow import parquet
 from runs import TINY, Train
 
 
@@ -24,6 +25,7 @@ def test_two_processes_make_one_run(
     (run_dir,) = workdir.glob("logs/runs/*")
     found = json.loads((run_dir / "results.json").read_text())
     assert sum(map(sum, found["confusion_matrix"])) == 20  # the test images of both, each counted once
+    predictions = parquet.read_table(run_dir / "predictions.parquet")
     assert len((run_dir / "metrics.csv").read_text().splitlines()) == 3
     assert len(list(run_dir.glob("wandb/offline-run-*"))) == 1
     assert {path.name for path in workdir.iterdir()} == {"logs", "data"}
@@ -31,6 +33,10 @@ def test_two_processes_make_one_run(
     assert " 0 of them computed now" in capsys.readouterr().out
     metrics = json.loads((workdir / "alone" / "results.json").read_text())["metrics"]
     assert found["metrics"] == pytest.approx(metrics, rel=1e-4)
+    alone = parquet.read_table(workdir / "alone" / "predictions.parquet")
+    assert predictions.select(["path", "split", "label"]).equals(alone.select(["path", "split", "label"]))
+    for name in predictions.column_names[5:]:
+        assert predictions[name].to_pylist() == pytest.approx(alone[name].to_pylist(), abs=1e-3)
 
 
 @pytest.mark.slow

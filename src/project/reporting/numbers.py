@@ -97,5 +97,5 @@ def _heights(curve: Curve, x: Floats) -> Floats:
     return np.interp(x, places, np.maximum.reduceat(curve.y, firsts))
 
 
-def _over(counts: Floats, of: Floats) -> Floats:
-    return counts / np.maximum(of, 1)
+def _over(counts: ArrayLike, of: ArrayLike) -> Floats:
+    return np.asarray(counts, dtype=np.float64) / np.maximum(of, 1)

@@ -97,12 +97,13 @@ class RunFolder:
 
     def probabilities(self, split: str) -> NDArray[np.float32]:
         """Those of all classes [images, classes]: large where there are many of both."""
-        from pyarrow import compute, parquet
+        from pyarrow import parquet
 
         columns = [f"p_{name}" for name in self._names]
         table = parquet.read_table(self.path / PREDICTIONS, columns=["split", *columns])
-        table = table.filter(compute.equal(table["split"], split))
-        return np.stack([table[number + 1].to_numpy() for number in range(len(columns))], axis=1)
+        of_split, splits = _numbers(table["split"])
+        own = of_split == splits.index(split)
+        return np.stack([table[number + 1].to_numpy()[own] for number in range(len(columns))], axis=1)
 
     @cached_property
     def confusions(self) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ def write_saliency(run_dir: Path, model: "Classifier") -> list[Path]:
     split, prepare, images = run.splits[run.split], ResizeAndCrop(model.preprocessing), {}
     for row in most_confident_mistakes(split).tolist():
         try:
-            images[row] = prepare(read_image(split.paths[row]))
+            images[row] = prepare(read_image(str(split.paths[row])))
         except BrokenImageError:  # of images that streamed by, there is no file
             continue
     paths = [saliency_path(run_dir, run.split, row) for row in images]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..run_folder import RunFolder
 from .style import BLUE, FOREGROUND, SHADES, PlainFigure, names_as_they_are, shown
@@ -52,7 +52,9 @@ def draw_pairs(cells: ArrayLike, classes: Sequence[str]) -> Figure:
     pairs = most_confused(cells)[:PAIRS]
     figure = PlainFigure(7.5, 1 + 0.28 * max(len(pairs), 1))
     axes = figure.subplots()
-    names = [f"{shown(classes[true], 24)} taken for {shown(classes[guess], 24)}" for true, guess, _ in pairs]
+    names = [
+        f"{shown(classes[true], 24)} taken for {shown(classes[guess], 24)}" for true, guess in pairs[:, :2].tolist()
+    ]
     bars = axes.barh(range(len(pairs)), pairs[:, 2], color=BLUE)
     axes.bar_label(bars, padding=3)
     axes.set_yticks(range(len(pairs)), names)
@@ -62,7 +64,7 @@ def draw_pairs(cells: ArrayLike, classes: Sequence[str]) -> Figure:
     return figure
 
 
-def most_confused(cells: ArrayLike) -> np.ndarray:
+def most_confused(cells: ArrayLike) -> NDArray[np.int64]:
     """Of rows [true, predicted, images], those of two classes, the most images first."""
     cells = np.asarray(cells)
     wrong = cells[cells[:, 0] != cells[:, 1]]

@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.colors import LinearSegmentedColormap
+from cycler import cycler
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure  # without pyplot: no window system, no global state, nothing to close
 
 LONGEST = 40  # characters of a class name
 BLUE, ORANGE, GREEN, RED, GREY = "#3b7dd8", "#e07b39", "#3a9d6e", "#d1495b", "#8a8f98"  # on white and on black
 FOREGROUND = "#010203"  # text and lines: nearly black in a PNG, the page's own colour in the report
-SHADES = LinearSegmentedColormap.from_list("shades", [(*mpl.colors.to_rgb(BLUE), share) for share in (0.0, 1.0)])
+SHADES = LinearSegmentedColormap.from_list("shades", [(*to_rgb(BLUE), share) for share in (0.0, 1.0)])
 # Of matplotlib's SVG: what it says of itself, names that would come twice in a page, and fonts other than the page's.
 UNNEEDED = re.compile(r'<metadata>.*?</metadata>| id="[a-z]+[\d_]*_\d+"| font-family: [^;"]*;', re.DOTALL)
 SIZE = re.compile(r' width="([\d.]+)pt" height="[^"]*"')
-LOOK = {
+LOOK: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False, "grid.alpha": 0.25, "font.size": 10,
     "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
     "svg.fonttype": "none", "svg.hashsalt": "headstart", "figure.constrained_layout.use": True,
-    "axes.prop_cycle": mpl.cycler(color=[BLUE, ORANGE, GREEN, RED, GREY]),
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, GREY]),
     "image.interpolation": "nearest",
 } | {
     f"{name}color": FOREGROUND
@@ -70,7 +71,7 @@ def shown(name: str, longest: int = LONGEST) -> str:
 @contextmanager
 def names_as_they_are() -> Iterator[None]:
     """In this look, let matplotlib take no `$` in a name for mathematics, no `%` for TeX, and miss a glyph silently."""
-    plain = {"text.parse_math": False, "text.usetex": False}
+    plain: dict[Any, Any] = {"text.parse_math": False, "text.usetex": False}
     with mpl.rc_context(LOOK | plain), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield

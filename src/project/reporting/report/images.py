@@ -80,7 +80,11 @@ def _of(run: RunFolder, rows_of: Callable[[Split], NDArray[np.int64]], with_map:
         beside = saliency_path(run.path, run.split, row) if with_map else None
         made.append(
             card(
-                split.paths[row], f"{guess} {split.probability[row]:.2f}", f"is {true}", beside, bool(split.right[row])
+                str(split.paths[row]),
+                f"{guess} {split.probability[row]:.2f}",
+                f"is {true}",
+                beside,
+                bool(split.right[row]),
             )
         )
     return made

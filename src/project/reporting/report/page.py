@@ -1,7 +1,7 @@
 """From sections to a file that needs nothing else."""
 
 import importlib.resources
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def write_report(run_dir: Path, name: str = FILE) -> Path:
     return write_page(page, run_dir / name)
 
 
-def made(sections: list[Callable[..., Section | None]], of: Any) -> list[Section]:
+def made(sections: Sequence[Callable[..., Section | None]], of: Any) -> list[Section]:
     """The sections that have something to say."""
     found = (section(of) for section in sections)
     return [section for section in found if section and section.blocks]
