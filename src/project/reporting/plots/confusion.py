@@ -52,9 +52,8 @@ def draw_pairs(cells: ArrayLike, classes: Sequence[str]) -> Figure:
     pairs = most_confused(cells)[:PAIRS]
     figure = PlainFigure(7.5, 1 + 0.28 * max(len(pairs), 1))
     axes = figure.subplots()
-    names = [
-        f"{shown(classes[true], 24)} taken for {shown(classes[guess], 24)}" for true, guess in pairs[:, :2].tolist()
-    ]
+    named = [[shown(classes[int(number)], 24) for number in pair[:2]] for pair in pairs]
+    names = [" taken for ".join(pair) for pair in named]
     bars = axes.barh(range(len(pairs)), pairs[:, 2], color=BLUE)
     axes.bar_label(bars, padding=3)
     axes.set_yticks(range(len(pairs)), names)
