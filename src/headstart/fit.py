@@ -53,7 +53,9 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
     best = best_checkpoint(trainer)
     if not best and any(getattr(callback, "save_top_k", 0) for callback in trainer.checkpoint_callbacks):
         log.warning("nothing was validated, and no best.ckpt kept: what is measured are the last weights")
+    loggers, trainer.loggers = trainer.loggers, []  # the curve of val/ is the training's alone; see `log_score`
     metrics = measure(model, data, trainer, best, splits)
+    trainer.loggers = loggers
     table = table_of(data)
     return Fitted(
         metrics=metrics,

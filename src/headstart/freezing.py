@@ -107,15 +107,17 @@ class Freezing:
     def parameter_groups(self, head: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:
         """For the optimizer: the head and all groups, matrices apart from vectors, which no weight decay pulls to 0."""
         if self.strategy is None:
-            return [{"params": list(head.parameters())}]
-        parts = [(self.strategy.head_scale, list(head.parameters()))]
+            return [{"params": list(head.parameters()), "name": "head"}]
+        parts = [("head", self.strategy.head_scale, list(head.parameters()))]
         for group in self.groups:
-            parts.append((self.strategy.lr_scale(group), list(map(self.network.get_parameter, group.parameters))))
+            parameters = list(map(self.network.get_parameter, group.parameters))
+            parts.append((f"depth_{group.depth}", self.strategy.lr_scale(group), parameters))
         found = []
-        for share, parameters in parts:
+        for name, share, parameters in parts:
             for is_matrix, decay in ((True, weight_decay), (False, 0.0)):
                 chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == is_matrix]
-                found += [{"params": chosen, "lr": lr * share, "weight_decay": decay}] if chosen else []
+                group = {"params": chosen, "lr": lr * share, "weight_decay": decay, "name": name}
+                found += [group] if chosen else []
         return found
 
     def changing(self) -> set[str]:

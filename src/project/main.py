@@ -28,6 +28,8 @@ from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, l
 
 from . import build
 from .head_first import train_head_first
+from .model.metrics import directions
+from .reporting.in_loggers import show_results
 from .reporting.results import finished_score, report, write_failed, write_interrupted, write_results
 from .reporting.sweep import refuse_several_processes
 
@@ -41,6 +43,7 @@ def train(cfg: DictConfig) -> float:
     request = StopRequest()
     request.listen()
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    cfg.plots = not in_sweep if cfg.plots == "auto" else cfg.plots
     earlier = finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
@@ -87,10 +90,11 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
             del saved  # as large as what is trained
         if model.strategy and model.strategy.head_first and not checkpoint:
             train_head_first(cfg, model, images, request)
-        log_hyperparameters(trainer.loggers, without_secrets(cfg))
+        log_hyperparameters(trainer.loggers, without_secrets(cfg), directions())
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
         write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
-        log_score(trainer.loggers, score, trainer.global_step)
+        log_score(trainer, score, fitted.metrics)
+        show_results(trainer, data, with_plots=cfg.plots)
     report(cfg.run_dir, fitted.metrics, model, with_report=not in_sweep)
     return score

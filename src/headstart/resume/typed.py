@@ -14,7 +14,7 @@ AT_ONCE, TRAINING, COMPARED, FIXED = "holds at once", "holds from the next step 
 ON_RESUME = {
     AT_ONCE: (
         "project", "monitor", "mode", "progress", "resume", "run_dir", "sweep_dir", "data_dir", "logger", "trainer",
-        "model.monitor", "features.verify", "features.dir",
+        "model.monitor", "features.verify", "features.dir", "plots",
     ),
     TRAINING: (  # refused where nothing is left to train
         "patience", "augment", "callbacks", "model", "features.views", "data.balance", "data.shuffle",

@@ -10,6 +10,7 @@ from ..files import write_atomically
 from .csv_rows import CsvFile
 from .loggers import EventFiles
 from .rows import read_history
+from .show import step_of
 
 
 class History(Callback):
@@ -32,8 +33,8 @@ class History(Callback):
             self._columns, self._last_epoch = [], int(rows[-1]["epoch"]) if rows else -1
             self.path.unlink(missing_ok=True) if not rows else self._write(rows)
             for logger in trainer.loggers:
-                if isinstance(logger, CsvFile) or (isinstance(logger, EventFiles) and trainer.global_step):
-                    logger.start_again_at(trainer.global_step)
+                if isinstance(logger, CsvFile | EventFiles):
+                    logger.start_again_at(step_of(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add this epoch's row; Lightning has validated by now."""

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -14,9 +14,12 @@ from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from ..errors import UserError, did_you_mean, listed
+from .show import step_of
+from .wandb_run import describe, keep_code
 
 FIRST_ANSWER = 1.0  # seconds until W&B's server must have taken a connection; offline without
 OPENING, CLOSING = 5.0, 5.0  # seconds that opening and closing a run on the server may take
@@ -31,16 +34,37 @@ log = logging.getLogger(__name__)
 
 
 class EventFiles(TensorBoardLogger):
-    """TensorBoard's event files alone: Lightning's hparams.yaml would say slowly what .hydra/config.yaml says."""
+    """One event file for a run, and one more each time that it is gone on with.
+
+    Lightning's own begins a new one after fit, validate and test, each of which ends it; and its hparams.yaml would say
+    slowly what .hydra/config.yaml says.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.goes_on = any(Path(self.log_dir).glob("events.out.tfevents.*"))
 
     def start_again_at(self, step: int) -> None:
-        """Tell TensorBoard to drop what was logged from this step on, by a run that is gone on with from before it."""
-        self.experiment.close()
-        self.experiment.purge_step = step  # which the next file begins with
+        """Tell TensorBoard to drop what an earlier try logged from this step on, as the run is gone on with from it."""
+        if self.goes_on and self._experiment is None:
+            self._kwargs["purge_step"] = step  # which the file begins with
+        elif self.goes_on and self._experiment is not None:
+            self._experiment.close()
+            self._experiment.purge_step = step  # or the next one
 
     def save(self) -> None:
         """Bring what was logged to the disk."""
         self.experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        """Bring what was logged to the disk: a part of the run is over."""
+        if self._experiment is not None:
+            self._experiment.flush()
+
+    def close(self) -> None:
+        """End the file."""
+        if self._experiment is not None:
+            self._experiment.close()
 
 
 def tensorboard(
@@ -49,7 +73,6 @@ def tensorboard(
     version: int | str | None = None,
     prefix: str | None = None,
     sub_dir: str | None = None,
-    log_graph: bool = False,
     default_hp_metric: bool = False,
     max_queue: int = 10,
     flush_secs: int = 120,
@@ -66,7 +89,6 @@ def tensorboard(
         version=version or "",
         prefix=prefix or "",
         sub_dir=sub_dir,
-        log_graph=log_graph,
         default_hp_metric=default_hp_metric,
         max_queue=max_queue,
         flush_secs=flush_secs,
@@ -96,6 +118,7 @@ def wandb(run_dir: str, sweep_dir: str, project: str, entity: str | None = None,
     ours = {
         "name": "_".join(Path(run_dir).parts[-2:]) if in_sweep else Path(run_dir).name,
         "group": Path(sweep_dir).name if in_sweep else None,
+        "job_type": "sweep" if in_sweep else "train",
         "id": run_id,
         "resume": "allow" if goes_on else None,
     }
@@ -175,11 +198,18 @@ def _run_id(run_dir: Path) -> tuple[bool, str]:
     return not new, path.read_text()
 
 
-def log_hyperparameters(loggers: Iterable[Logger], hyperparameters: dict[str, Any]) -> None:
-    """Hand all hyperparameters to every logger, flattened to `data/batch_size` and the like."""
+def log_hyperparameters(
+    loggers: Iterable[Logger], hyperparameters: dict[str, Any], directions: Mapping[str, str] | None = None
+) -> None:
+    """Hand all hyperparameters to every logger, flattened to `data/batch_size` and the like.
+
+    `directions` say whether the best value of a metric of the validation is its `max` or its `min`.
+    """
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             _open(logger)
+            describe(logger.experiment, directions or {})
+            keep_code(logger.experiment)
         logger.log_hyperparams(hyperparameters)
 
 
@@ -206,6 +236,8 @@ def closed_at_the_end(loggers: list[Logger]) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.finalize("failed" if failed else "success")
+            if isinstance(logger, EventFiles):
+                logger.close()
         if "wandb" in sys.modules and (run := sys.modules["wandb"].run):
             try:
                 run.finish(exit_code=int(failed))
@@ -215,10 +247,17 @@ def closed_at_the_end(loggers: list[Logger]) -> Iterator[None]:
                 log.info(f"W&B: the server stopped answering, but {rest}")
 
 
-def log_score(loggers: Iterable[Logger], score: float, step: int) -> None:
-    """Hand the run's score to every logger, so that runs can be sorted by it in each of them."""
-    for logger in loggers:
+def log_score(trainer: Trainer, score: float, metrics: dict[str, float]) -> None:
+    """Hand the run's score and the `metrics` of its best checkpoint to every logger, so that runs compare in each.
+
+    Those of the validation are `best/val/...`: the curves of `val/...` end with the last epoch.
+    """
+    final = {"score": score} | {name.replace("val/", "best/val/"): value for name, value in metrics.items()}
+    step = step_of(trainer)
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if isinstance(logger, EventFiles) and logger._experiment is None:  # nothing was left to train
+            logger.start_again_at(step)
         if isinstance(logger, TensorBoardLogger):  # its HPARAMS page lists a run only with a metric beside them
-            logger.log_hyperparams(logger.hparams, {"score": score}, step)
+            logger.log_hyperparams(logger.hparams, final, step)
         else:
-            logger.log_metrics({"score": score}, step=step)
+            logger.log_metrics(final, step=step)
