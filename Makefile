@@ -5,7 +5,7 @@
 # Both choices are remembered in .venv; TORCH_BACKEND=lock goes back to the build that the lock names.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train explain test lint check format lock benchmark soak clean
+.PHONY: help setup train explain board test lint check format lock benchmark soak clean
 
 WINDOWS := $(filter Windows_NT,$(OS))
 BIN := .venv/$(if $(WINDOWS),Scripts,bin)
@@ -38,6 +38,9 @@ train: .venv/ready  ## Train; make train ARGS="logger=wandb trainer=gpu" overrid
 
 explain: .venv/ready  ## Walk one image through every step; ARGS="data=folder data.root=PATH" as for train
 	$(BIN)/python scripts/explain.py $(ARGS)
+
+board: .venv/ready  ## Look at all runs and sweeps in TensorBoard; ARGS="--port 6007"
+	$(RUN) tensorboard.main --logdir logs $(ARGS)
 
 test: .venv/ready  ## Run every test; make test ARGS="-k resume" runs some
 	$(PYTEST) $(ARGS)

@@ -25,6 +25,7 @@ TRUSTED = (
     "headstart.resume.own_folder.OwnFolder",
     "headstart.tracking.csv_rows.CsvFile",
     "headstart.tracking.loggers.*",
+    "headstart.tracking.more_loggers.*",
     "lightning.Trainer",
     "lightning.pytorch.Trainer",
     "lightning.pytorch.callbacks.*",

@@ -20,6 +20,8 @@ from headstart.resume.environment import without_secrets
 from project import build
 from project.model.strategy import Strategy
 
+EXTRAS = {"mlflow": "mlflow", "comet": "comet_ml", "aim": "aim.pytorch_lightning"}  # of loggers, and what they need
+
 
 @pytest.mark.parametrize("path", [path for path in FILES if path not in CHOICES], ids=str)
 def test_what_choices_share_is_used_and_complete(path: Path) -> None:
@@ -95,6 +97,8 @@ def test_callbacks(name: str) -> None:
 
 @pytest.mark.parametrize("name", chosen("logger"))
 def test_loggers(name: str, workdir: Path) -> None:
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name], reason="an extra")
     loggers = instantiate(composed(f"logger={name}").logger)
     assert all(isinstance(logger, Logger) for logger in loggers.values())
     assert not list(workdir.rglob("*.csv"))  # nothing is written before a run starts
