@@ -13,12 +13,11 @@ import torch
 from PIL import Image
 from runs import ROOT, Train, go_on, results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
+from wandb_file import wandb_records
 
 from headstart.resume.checkpoints import newest_checkpoint
 from project.model.classifier import Classifier
 
-FULL, LAST, BLOCK = 1, 4, 32 * 1024
 KEYS = {
     "status", "score", "monitor", "best_checkpoint", "metrics", "confusion_matrix", "seconds",
     "images_per_second", "skipped_images", "classes", "images", "samples", "hardware", "versions", "git_commit",
@@ -34,22 +33,6 @@ def tensorboard_scalars(run_dir: Path) -> dict[str, float]:
 def tensorboard_hyperparameters(run_dir: Path) -> bytes:
     events = EventAccumulator(str(run_dir / "tensorboard")).Reload()
     return events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
-
-
-def wandb_records(run_dir: Path) -> list[Record]:
-    """Read W&B's own file: 32 KiB blocks of (crc 4 bytes, length 2, type 1, data), as in LevelDB's log format."""
-    (path,) = run_dir.glob("wandb/offline-run-*/run-*.wandb")
-    content, position, data, records = path.read_bytes(), 7, b"", []  # 7 bytes of W&B's header
-    while position + 7 <= len(content):
-        length, kind = struct.unpack_from("<HB", content, position + 4)
-        data += content[position + 7 : position + 7 + length]
-        if kind in (FULL, LAST):
-            records.append(Record.FromString(data))
-            data = b""
-        position += 7 + length
-        if BLOCK - position % BLOCK < 7:
-            position += BLOCK - position % BLOCK
-    return records
 
 
 def wandb_summary(run_dir: Path) -> dict[str, float]:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import CometLogger, Logger, MLFlowLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger
 
 from ..errors import UserError
 
@@ -22,14 +22,6 @@ def mlflow(run_dir: str, project: str, save_dir: str = "logs") -> MLFlowLogger:
     Path(save_dir).mkdir(parents=True, exist_ok=True)
     address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{save_dir}/mlflow.db"
     return MLFlowLogger(project, Path(run_dir).name, address, artifact_location=f"{Path(run_dir).absolute()}/mlflow")
-
-
-def comet(run_dir: str, project: str, workspace: str | None = None) -> CometLogger:
-    """An experiment of Comet's: online with COMET_API_KEY, else an archive in `run_dir/comet` for `comet upload`."""
-    _import("comet_ml", "comet")
-    online = bool(os.environ.get("COMET_API_KEY"))
-    options = {} if online else {"offline_directory": f"{run_dir}/comet"}
-    return CometLogger(project=project, workspace=workspace, online=online, name=Path(run_dir).name, **options)
 
 
 def aim(run_dir: str, project: str, save_dir: str = "logs") -> Logger:
