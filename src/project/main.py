@@ -43,7 +43,6 @@ def train(cfg: DictConfig) -> float:
     request = StopRequest()
     request.listen()
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    cfg.plots = not in_sweep if cfg.plots == "auto" else cfg.plots
     earlier = finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
@@ -95,6 +94,6 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
         score = fitted.metrics[cfg.monitor]
         write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
         log_score(trainer, score, fitted.metrics)
-        show_results(trainer, data, with_plots=cfg.plots)
+        show_results(trainer, data, with_plots=not in_sweep if cfg.plots == "auto" else cfg.plots)
     report(cfg.run_dir, fitted.metrics, model, with_report=not in_sweep)
     return score

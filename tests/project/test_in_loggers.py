@@ -70,7 +70,7 @@ def test_wandb_shows_a_run_offline(train: Train) -> None:
     assert summary["val/loss"][-1] == {"min": min(found["val/loss"])}
     assert summary["best/val/accuracy"][-1] == pytest.approx(score["metrics"]["val/accuracy"])
     assert summary["score"][-1] == pytest.approx(score["score"])
-    assert sum(found["weights/head.1.weight/values"][-1]) == 10 * 576  # the classes, and MobileNetV3-Small's features
+    assert sum(found["weights/head.1.weight/values"][-1]) == 10 * 1024  # the classes, and MobileNetV3-Small's features
     assert len(found["gradients/head.1.bias/bins"]) == 2
     media = run_dir.glob("wandb/offline-run-*/files/media/*/*")
     assert {path.name.rsplit("_", 2)[0] for path in media if path.parent.name == "images"} >= {"training_images"}

@@ -2,7 +2,6 @@ import csv
 import json
 import runpy
 import shutil
-import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path

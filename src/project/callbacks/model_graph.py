@@ -6,21 +6,21 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from headstart.tracking.show import Show, step_of
+from headstart.tracking.show import Show, step_of, wanted
 
 log = logging.getLogger(__name__)
 
 
 class ModelGraph(Callback):
-    """Shows the graph once, before the run's first step; where a sweep's jobs do, `enabled` says."""
+    """Shows the graph once, before the run's first step; `plots` and `sweep_dir` say for which runs."""
 
-    def __init__(self, enabled: bool | Literal["auto"] = True) -> None:
-        self.enabled = enabled
+    def __init__(self, plots: bool | Literal["auto"] = True, sweep_dir: str | None = None) -> None:
+        self.plots, self.sweep_dir = plots, sweep_dir
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute a black image in eval mode, with torch's random numbers as they were; a failure is only said."""
         show = Show(trainer, 0)
-        if not self.enabled or step_of(trainer) or not show.boards:
+        if not wanted(self.plots, trainer, self.sweep_dir) or step_of(trainer) or not show.boards:
             return
         side: Any = pl_module.preprocessing.crop  # pyright: ignore[reportAttributeAccessIssue] (a Classifier's)
         image = torch.zeros(1, 3, side, side, dtype=torch.uint8, device=pl_module.device)

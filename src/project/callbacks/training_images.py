@@ -5,22 +5,23 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from headstart.tracking.show import Show, step_of
+from headstart.tracking.show import Show, step_of, wanted
 
 
 class TrainingImages(Callback):
-    """Shows `training_images` once, before the run's first step; where a sweep's jobs do, `enabled` says.
+    """Shows `training_images` once, before the run's first step; `plots` and `sweep_dir` say for which runs.
 
     Those of the first batch; where it holds features, the first training images as their features were computed from.
     """
 
-    def __init__(self, count: int = 32, enabled: bool | Literal["auto"] = True) -> None:
-        self.count, self.enabled = count, enabled
+    def __init__(self, count: int = 32, plots: bool | Literal["auto"] = True, sweep_dir: str | None = None) -> None:
+        self.count, self.plots, self.sweep_dir = count, plots, sweep_dir
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Show them; a run that is gone on with has shown them."""
-        wanted, self.enabled = self.enabled and not step_of(trainer), False
-        if not wanted or not trainer.is_global_zero:
+        shall = wanted(self.plots, trainer, self.sweep_dir) and trainer.is_global_zero and not step_of(trainer)
+        self.plots = False
+        if not shall:
             return
         images, labels = (part[: self.count] for part in batch)
         if images.dtype != torch.uint8:
