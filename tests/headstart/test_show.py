@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.graph_pb2 import GraphDef  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.plugins.mesh.metadata import parse_plugin_metadata
 from tensorboard.util.tensor_util import make_ndarray
 from torch import nn

@@ -45,21 +45,23 @@ class EventFiles(TensorBoardLogger):
         self.goes_on = any(Path(self.log_dir).glob("events.out.tfevents.*"))
 
     def start_again_at(self, step: int) -> None:
-        """Tell TensorBoard to drop what an earlier try logged from this step on, as the run is gone on with from it."""
-        if self.goes_on and self._experiment is None:
-            self._kwargs["purge_step"] = step  # which the file begins with
-        elif self.goes_on and self._experiment is not None:
-            self._experiment.close()
-            self._experiment.purge_step = step  # or the next one
+        """Tell TensorBoard, once, to drop what an earlier try logged from this step on, where there was one."""
+        if self.goes_on:
+            from tensorboard.compat.proto import event_pb2
+
+            proto: Any = event_pb2
+            start = proto.SessionLog(status=proto.SessionLog.START)
+            self.experiment._get_file_writer().add_event(proto.Event(step=step, session_log=start), step)
+            self.goes_on = False
 
     def save(self) -> None:
         """Bring what was logged to the disk."""
-        self.experiment.flush()
-
-    def finalize(self, status: str) -> None:
-        """Bring what was logged to the disk: a part of the run is over."""
         if self._experiment is not None:
             self._experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        """Do the same: only a part of the run is over."""
+        self.save()
 
     def close(self) -> None:
         """End the file."""
@@ -255,8 +257,8 @@ def log_score(trainer: Trainer, score: float, metrics: dict[str, float]) -> None
     final = {"score": score} | {name.replace("val/", "best/val/"): value for name, value in metrics.items()}
     step = step_of(trainer)
     for logger in trainer.loggers if trainer.is_global_zero else ():
-        if isinstance(logger, EventFiles) and logger._experiment is None:  # nothing was left to train
-            logger.start_again_at(step)
+        if isinstance(logger, EventFiles):
+            logger.start_again_at(step)  # where nothing was left to train
         if isinstance(logger, TensorBoardLogger):  # its HPARAMS page lists a run only with a metric beside them
             logger.log_hyperparams(logger.hparams, final, step)
         else:

@@ -139,7 +139,7 @@ class Show:
     def _image_file(self, name: str, path: Path) -> None:
         """An image file as it is: encoding it again would cost more than drawing it."""
         for board in self.boards:
-            from tensorboard.compat.proto.summary_pb2 import Summary
+            from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 
             value = Summary.Value(tag=name, image=Summary.Image(encoded_image_string=path.read_bytes()))
             board._get_file_writer().add_summary(Summary(value=[value]), self.step)
