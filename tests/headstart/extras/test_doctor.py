@@ -65,7 +65,7 @@ def test_out_of_fold_probabilities_are_those_of_cross_validation(images: Examine
     folds = stratified_folds(images.labels, 5)
     model = logistic_regression(judged.penalties[-1], 0.8 * len(images.labels))
     x, y = images.features.numpy(), images.labels.numpy()
-    wanted = cross_val_predict(model, x, y, cv=PredefinedSplit(folds.numpy()), method="predict_proba")
+    wanted: Any = cross_val_predict(model, x, y, cv=PredefinedSplit(folds.numpy()), method="predict_proba")
     np.testing.assert_allclose(judged.given, wanted[np.arange(len(y)), y], atol=1e-3)
     np.testing.assert_array_equal(judged.likeliest, wanted.argmax(1))
     found = doubtful_labels(images, judged)
@@ -172,7 +172,7 @@ def test_odd_looks_are_listed_unless_most_are_like_that(images: Examined) -> Non
 def test_shares_that_differ_are_found_as_scipy_finds_them(images: Examined) -> None:
     counts = torch.tensor([[30, 20, 0, 10], [5, 6, 0, 14]])
     chi2, dof, p, _ = chi_squared(counts)
-    wanted = chi2_contingency(counts[:, [0, 1, 3]].numpy(), correction=False)
+    wanted: Any = chi2_contingency(counts[:, [0, 1, 3]].numpy(), correction=False)
     assert (chi2, dof, p) == pytest.approx((wanted.statistic, wanted.dof, wanted.pvalue))
     assert not class_shares(images)["differ"]
     labels = images.labels.clone()

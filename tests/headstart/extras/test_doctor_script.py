@@ -47,7 +47,7 @@ def test_what_the_doctor_finds_is_edited_and_trained_with(images: Path, workdir:
     shutil.copy(root / "train/pink/0000.jpg", copy)  # a leak, under a second label
     broken = root / "val/red/broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff")
-    data = ["data=folder", f"data.root={root}", "trainer.accelerator=cpu", "trainer.enable_progress_bar=false"]
+    data = ["data=folder", f"data.root={root}", "trainer.accelerator=cpu", "progress=none"]
     data += [*TINY[:3], "data.num_workers=0"]
     doctor = Script("scripts/doctor.py", *data, cwd=workdir)
     assert doctor.end() == 0, doctor.stderr
