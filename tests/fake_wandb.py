@@ -38,7 +38,8 @@ class Handler(BaseHTTPRequestHandler):
             data = {"upsertBucket": {"bucket": run, "inserted": True}}
         else:
             data = {"createRunFiles": {"runID": "1", "uploadHeaders": [], "files": []}}
-        self._say(json.dumps({"data": data}).encode() if self.path == "/graphql" else b"{}")
+        said = {"errors": [{"message": "no artifacts here"}]} if "rtifact" in question else {"data": data}
+        self._say(json.dumps(said).encode() if self.path == "/graphql" else b"{}")
 
     def _say(self, answer: bytes) -> None:
         self.send_response(200)

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from .wandb_run import keep_model
+from .wandb_run import ask, keep_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -149,7 +149,7 @@ class Show:
         for logger in self.wandb:
             import wandb
 
-            logger.log_metrics({name: make(wandb)}, self.step)
+            ask(logger.experiment, name, lambda: logger.log_metrics({name: make(wandb)}, self.step))  # noqa: B023
 
     def _file(self, name: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,14 @@
 """What a W&B run has beside its numbers: what of a metric counts, the code, and the best checkpoint."""
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import PROJECT_DIR
+
+log = logging.getLogger(__name__)
+_gone: set[str] = set()  # runs whose server has stopped answering
 
 CODE = ("train.py", "src/**/*.py", "scripts/*.py", "conf/*.yaml", "conf/*/*.yaml", "pyproject.toml")
 LOCAL = "conf/local"  # one's own machine, which git ignores
@@ -28,7 +32,7 @@ def keep_code(run: Any, root: Path = PROJECT_DIR) -> None:
         for path in sorted(root.glob(pattern)):
             if not path.is_relative_to(root / LOCAL):
                 artifact.add_file(str(path), str(path.relative_to(root)), policy="immutable")
-    run.log_artifact(artifact)
+    _keep(run, artifact, ["latest"])
 
 
 def keep_model(run: Any, files: Sequence[Path], metadata: Mapping[str, Any]) -> None:
@@ -38,4 +42,24 @@ def keep_model(run: Any, files: Sequence[Path], metadata: Mapping[str, Any]) -> 
     artifact = Artifact(f"model-{run.id}", "model", metadata=dict(metadata))
     for path in files:
         artifact.add_file(str(path), path.name, policy="mutable")  # a copy: the file may be written again
-    run.log_artifact(artifact, aliases=["best", "latest"])
+    _keep(run, artifact, ["best", "latest"])
+
+
+def _keep(run: Any, artifact: Any, aliases: list[str]) -> None:
+    ask(run, artifact.name, lambda: run.log_artifact(artifact, aliases=aliases))
+
+
+def ask(run: Any, name: str, log_it: Callable[[], Any]) -> None:
+    """Log an artifact or a table, for which W&B first asks its server, maybe in vain: no run ends or waits for that.
+
+    A server that has not answered once isn't asked again.
+    """
+    from wandb import Error
+
+    if run.id in _gone:
+        return
+    try:
+        log_it()
+    except (Error, OSError) as error:
+        _gone.add(run.id)
+        log.warning(f"W&B: {name} and later artifacts aren't kept there: {str(error).splitlines()[0]}")
