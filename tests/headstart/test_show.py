@@ -17,8 +17,9 @@ from tensorboard.plugins.mesh.metadata import parse_plugin_metadata
 from tensorboard.util.tensor_util import make_ndarray
 from torch import nn
 
+from headstart.tracking.event_files import EventFiles
 from headstart.tracking.graph import graph_of
-from headstart.tracking.loggers import EventFiles, closed_at_the_end, tensorboard
+from headstart.tracking.loggers import closed_at_the_end, tensorboard
 from headstart.tracking.show import Show
 
 

@@ -228,7 +228,6 @@ def base(logger: str = "none") -> DictConfig:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("tensorboard.log_graph=true", "there is no logger.tensorboard.log_graph"),
         ("tensorboard.version=1.5", "whole number or text or null"),
         ("tensorboard.max_queue=0", "whole number from 1 up"),
         ("csv.flush_logs_every_n_steps=0", "whole number from 1 up"),

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ..files import write_atomically
 from .csv_rows import CsvFile
-from .loggers import EventFiles
+from .event_files import EventFiles
 from .rows import read_history
 from .show import step_of
 

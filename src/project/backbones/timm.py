@@ -26,10 +26,6 @@ from headstart.weights import (
 )
 from headstart.weights_file import reason
 
-with hidden("wandb"):  # which timm's own training script uses: a tenth of all that a run imports
-    import timm
-    import timm.data
-
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg
 
@@ -72,6 +68,14 @@ def from_timm(
     return Backbone(network, num_features, preprocessing, spec)
 
 
+def library() -> Any:
+    """timm, which takes half a second less to import without W&B, as its own training script alone uses that."""
+    with hidden("wandb"):
+        import timm
+        import timm.data
+    return timm
+
+
 def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> Preprocessing:
     """The resize and crop of timm's own evaluation, at `image_size` pixels or the size of the weights.
 
@@ -79,7 +83,7 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
         UserError: for weights that want images padded ("border") or not square.
     """
     size = {"input_size": (3, image_size, image_size)} if image_size else {}
-    data = timm.data.resolve_data_config(size, config.to_dict())
+    data = library().data.resolve_data_config(size, config.to_dict())
     _, height, width = data["input_size"]
     if data["crop_mode"] not in ("center", "squash") or height != width:
         raise UserError(
@@ -97,18 +101,18 @@ def timm_preprocessing(config: PretrainedCfg, image_size: int | None = None) -> 
 
 
 def _find(name: str, pretrained: bool) -> PretrainedCfg:
-    known = [name for tags in (False, True) for name in timm.list_models(pretrained=pretrained, include_tags=tags)]
+    known = [name for tags in (False, True) for name in library().list_models(pretrained=pretrained, include_tags=tags)]
     if name not in known:
         kind = "pretrained model" if pretrained else "model"
         raise UserError(f"timm has no {kind} {name!r}; {did_you_mean(name, known)}timm.list_models() returns all names")
-    config = timm.models.get_pretrained_cfg(name)
+    config = library().models.get_pretrained_cfg(name)
     assert config
     return config
 
 
 def _build(config: PretrainedCfg, options: dict[str, Any], pretrained: bool, file: Path | None, key: str | None) -> Any:
     name = _full_name(config)
-    network: Any = _load_pretrained(config, options) if pretrained else timm.create_model(name, **options)
+    network: Any = _load_pretrained(config, options) if pretrained else library().create_model(name, **options)
     if not hasattr(network, "reset_classifier"):  # the image encoders of a few language models
         raise UserError(f"{name} does not turn an image into one vector of features; choose another model")
     whole = set(network.state_dict())
@@ -138,7 +142,7 @@ def _load_pretrained(config: PretrainedCfg, options: dict[str, Any]) -> Any:
         if hub_id and not file:
             check_hub_reachable(hub_id, HUB_FILE)
         overlay = {"file": str(file)} if file else None
-        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        return library().create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     except (OSError, RuntimeError, SafetensorError) as error:
         if file:
             file = file.resolve()  # in the Hub's cache a link, and to delete that alone would change nothing

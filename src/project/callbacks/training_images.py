@@ -27,6 +27,8 @@ class TrainingImages(Callback):
         if images.dtype != torch.uint8:
             source: Any = trainer.datamodule.images  # pyright: ignore[reportAttributeAccessIssue] (set by Lightning)
             rows = range(min(self.count, len(source.table.train)))
+            if not rows:  # images that stream by can't be asked for
+                return
             images = torch.cat([some for some, _ in source.loader("train", 0, rows, "cpu")])
         elif getattr(pl_module, "mix", None):
             with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
