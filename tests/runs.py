@@ -27,6 +27,7 @@ TINY = (  # a network and a few images that make a real run of seconds; nothing 
     "trainer.max_epochs=2",
     "trainer.accelerator=cpu",
     "progress=none",
+    "plots=false",  # which take longer than such a run
 )
 
 CONF = ROOT / "conf"

@@ -43,6 +43,7 @@ def train(cfg: DictConfig) -> float:
     request = StopRequest()
     request.listen()
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    with_plots = cfg.plots is True or (cfg.plots == "auto" and not in_sweep)
     earlier = finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
@@ -52,20 +53,20 @@ def train(cfg: DictConfig) -> float:
         build.check_metrics(cfg)
         build.trainer_with(cfg, [], logger=False)  # what it refuses is said now
         with held(Path(cfg.run_dir)) if in_sweep else nullcontext():  # a run alone holds it by now
-            return run(cfg, request, in_sweep)
+            return run(cfg, request, in_sweep, with_plots)
     except BaseException as error:  # a signal can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
             if not in_sweep:  # which says itself why a job failed
-                write_failed(cfg.run_dir, error, command_of(cfg))
+                write_failed(cfg.run_dir, error, command_of(cfg), with_plots)
             raise
         if not getattr(rank_zero_only, "rank", 0):
-            write_interrupted(cfg.run_dir, request.signum, *request.position, command_of(cfg), not in_sweep)
+            write_interrupted(cfg.run_dir, request.signum, *request.position, command_of(cfg), with_plots)
             folder = short(cfg.sweep_dir if in_sweep else cfg.run_dir)
             log.warning(f"interrupted: go on with python train.py {'-m ' * in_sweep}{RESUME}{folder}")
         raise Interrupted(request.signum) from None
 
 
-def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
+def run(cfg: DictConfig, request: StopRequest, in_sweep: bool, with_plots: bool) -> float:
     """Make the objects, fit, report and return the score; raises Interrupted when a signal came."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
@@ -94,6 +95,6 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool) -> float:
         score = fitted.metrics[cfg.monitor]
         write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
         log_score(trainer, score, fitted.metrics)
-        show_results(trainer, data, with_plots=not in_sweep if cfg.plots == "auto" else cfg.plots)
-    report(cfg.run_dir, fitted.metrics, model, with_report=not in_sweep)
+        show_results(trainer, data, with_plots)
+    report(cfg.run_dir, fitted.metrics, model, with_plots)
     return score

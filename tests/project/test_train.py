@@ -43,7 +43,7 @@ def wandb_summary(run_dir: Path) -> dict[str, float]:
 
 
 def test_what_a_run_leaves_behind(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    (run_dir,) = train()
+    (run_dir,) = train("plots=auto")
     found = results(run_dir)
     assert found.keys() == KEYS
     assert found["score"] == found["metrics"]["val/accuracy"]

@@ -107,7 +107,7 @@ def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, c
 
 
 @rank_zero_only
-def write_failed(run_dir: str | Path, error: BaseException, command: str) -> None:
+def write_failed(run_dir: str | Path, error: BaseException, command: str, with_report: bool) -> None:
     """Write what ended the run, and a report of what there is; what was typed to go on with it is no end of it."""
     mistake, before = explain(error), read_results(run_dir).get("status")
     if before == "finished" or (before == "interrupted" and mistake):
@@ -115,7 +115,8 @@ def write_failed(run_dir: str | Path, error: BaseException, command: str) -> Non
     said = mistake or f"{type(error).__name__}: {error}"
     with suppress(OSError):  # such as a full disk: the error itself must be seen
         _write(run_dir, {"status": "failed", "error": hide(said), "command": command})
-        _write_page(run_dir)
+        if with_report:
+            _write_page(run_dir)
 
 
 def finished_score(run_dir: str | Path, command: str) -> float | None:
