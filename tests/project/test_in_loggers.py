@@ -32,7 +32,7 @@ def wandb_values(run_dir: Path, kind: str) -> dict[str, list[Any]]:
 
 @pytest.mark.slow
 def test_tensorboard_shows_a_run(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    train("solver=adamw", "hydra.run.dir=run", "features.batch_size=16")
+    train("plots=auto", "solver=adamw", "hydra.run.dir=run", "features.batch_size=16")
     found = events(Path("run"))
     tags = found.Tags()
     steps = [2, 5]  # 40 images, in batches of 16
@@ -62,7 +62,8 @@ def test_tensorboard_shows_a_run(train: Train, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 def test_wandb_shows_a_run_offline(train: Train) -> None:
-    (run_dir,) = train("logger=wandb", "logger.wandb.tags=[a,b]", "logger.wandb.notes=first", "solver=adamw")
+    options = ["logger.wandb.tags=[a,b]", "logger.wandb.notes=first"]
+    (run_dir,) = train("plots=auto", "logger=wandb", "solver=adamw", *options)
     found, summary, score = wandb_values(run_dir, "history"), wandb_values(run_dir, "summary"), results(run_dir)
     (run,) = (record.run for record in wandb_records(run_dir) if record.HasField("run"))
     assert (run.job_type, list(run.tags), run.notes) == ("train", ["a", "b"], "first")
@@ -93,7 +94,7 @@ def test_wandb_shows_a_run_offline(train: Train) -> None:
 
 @pytest.mark.slow
 def test_the_jobs_of_a_sweep_show_numbers_and_histograms_unless_asked(train: Train) -> None:
-    runs = train("-m", "seed=1", "hydra.sweep.dir=plain") or [Path("plain/0")]
+    runs = train("-m", "plots=auto", "seed=1", "hydra.sweep.dir=plain") or [Path("plain/0")]
     train("-m", "seed=1", "hydra.sweep.dir=asked", "plots=true")
     plain, asked = events(Path("plain/0")), events(Path("asked/0"))
     assert runs

@@ -123,7 +123,7 @@ def test_many_classes_and_images_make_a_small_page(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.slow
 def test_a_run_has_one_and_maps_of_its_mistakes(train: Train) -> None:
-    (run_dir,) = train("logger=none", "trainer.max_epochs=1")  # of the strongest penalty: some are wrong
+    (run_dir,) = train("plots=auto", "logger=none", "trainer.max_epochs=1")  # of the strongest penalty: some are wrong
     page = Read(run_dir / "report.html")
     assert {"Metrics", "Mistakes", "Images", "Config", "Time and machine"} <= set(page.titles)
     matrix = results(run_dir)["confusion_matrix"]
@@ -135,12 +135,12 @@ def test_a_run_has_one_and_maps_of_its_mistakes(train: Train) -> None:
 @pytest.mark.slow
 def test_a_run_that_fails_says_why(train: Train, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match="lr=-1"):
-        train("model.lr=-1", "hydra.run.dir=mistake", "logger=none")
+        train("plots=auto", "model.lr=-1", "hydra.run.dir=mistake", "logger=none")
     assert results(workdir / "mistake")["status"] == "failed"
     assert results(workdir / "mistake")["error"] in Read(workdir / "mistake/report.html").texts
     monkeypatch.setattr("project.main.fit", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        train("hydra.run.dir=bug", "logger=none")
+        train("plots=auto", "hydra.run.dir=bug", "logger=none")
     page = Read(workdir / "bug/report.html")
     assert page.titles[0] == "What went wrong"
     assert "ZeroDivisionError: division by zero" in page.texts
@@ -150,7 +150,7 @@ def test_a_run_that_fails_says_why(train: Train, workdir: Path, monkeypatch: pyt
 def test_a_run_that_is_interrupted_has_one(train: Train, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signal_at(monkeypatch, epoch=1, batch=0)
     with pytest.raises(SystemExit):
-        train("hydra.run.dir=run", "logger=none", "head=mlp")
+        train("plots=auto", "hydra.run.dir=run", "logger=none", "head=mlp")
     assert Read(workdir / "run/report.html").titles[:2] == ["Interrupted", "Learning curves"]
 
 
@@ -159,14 +159,14 @@ def test_a_report_that_fails_is_a_warning(
     train: Train, workdir: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr("project.reporting.report.page.made", lambda *_: 1 / 0)
-    train("hydra.run.dir=run", "logger=none")
+    train("plots=auto", "hydra.run.dir=run", "logger=none")
     assert results(workdir / "run")["status"] == "finished"
     assert (
         "is without its report, and whole but for that (ZeroDivisionError: division by zero)" in capsys.readouterr().out
     )
     monkeypatch.setattr("project.main.fit", lambda *_: [][0])
     with pytest.raises(IndexError):
-        train("hydra.run.dir=bug", "logger=none")
+        train("plots=auto", "hydra.run.dir=bug", "logger=none")
 
 
 @pytest.mark.slow

@@ -19,8 +19,8 @@ from project.model.classifier import Classifier
 
 KEYS = {
     "status", "score", "monitor", "best_checkpoint", "metrics", "confusion_matrix", "seconds",
-    "images_per_second", "skipped_images", "fixes", "classes", "images", "samples", "hardware", "versions", "git_commit",
-    "command",
+    "images_per_second", "skipped_images", "fixes", "classes", "images", "samples", "hardware", "versions",
+    "git_commit", "command",
 }  # fmt: skip
 
 
