@@ -103,7 +103,7 @@ def go(strategy: str, family: str, images: Path, run_dir: Path, resume: bool = F
         OmegaConf.update(cfg, key, str(value) if value else None)
     run_dir.mkdir(exist_ok=True)
     prepare_process()
-    road.run(cfg, StopRequest(), in_sweep=True)
+    road.run(cfg, StopRequest(), in_sweep=True, with_plots=False)
     return cfg
 
 

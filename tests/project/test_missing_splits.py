@@ -33,7 +33,7 @@ def test_a_run_without_test_images_says_so_and_ends_in_order(
         flatten(root / "test")
     if how == "data.test_fraction=0":
         shutil.rmtree(root / "test")
-    (run_dir,) = train("data.root=copy", *options)
+    (run_dir,) = train("data.root=copy", "plots=auto", *options)
     with (run_dir / "metrics.csv").open() as file:
         best = min(csv.DictReader(file), key=lambda row: float(row["val/loss"]))  # of the penalties
     found, said = results(run_dir), capsys.readouterr().out

@@ -32,7 +32,7 @@ def edited(path: Path, actions: dict[str, tuple[str, str]]) -> None:
     for image, (action, suggested) in actions.items():
         known[image] |= {"action": action, "suggested": suggested}
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter[str](file, COLUMNS)
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(known.values())
 
