@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     given = [argument for argument in arguments if argument.startswith("rounds=")]
     rounds = int(given[-1].removeprefix("rounds=")) if given else 2
     typed = [argument for argument in arguments if argument not in given]
-    overrides = [*typed, "trainer.max_epochs=20", "progress=none"]
+    overrides = [*typed, "trainer.max_epochs=20", "progress=none", "plots=false"]  # the plain loop draws none either
     with tempfile.TemporaryDirectory(prefix="headstart-benchmark-") as scratch:
         found = measure(overrides, Path(scratch), rounds)
     from comparison.table import print_table, write
