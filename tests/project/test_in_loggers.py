@@ -93,13 +93,15 @@ def test_wandb_shows_a_run_offline(train: Train) -> None:
 
 
 @pytest.mark.slow
-def test_the_jobs_of_a_sweep_show_numbers_and_histograms_unless_asked(train: Train) -> None:
+def test_the_jobs_of_a_sweep_show_numbers_alone_unless_asked(train: Train) -> None:
     runs = train("-m", "plots=auto", "seed=1", "hydra.sweep.dir=plain") or [Path("plain/0")]
     train("-m", "seed=1", "hydra.sweep.dir=asked", "plots=true")
     plain, asked = events(Path("plain/0")), events(Path("asked/0"))
     assert runs
     assert plain.Tags()["images"] == []
     assert not plain.Tags()["graph"]
-    assert plain.Tags()["histograms"]
+    assert plain.Tags()["scalars"]
+    assert not plain.Tags()["histograms"]
     assert asked.Tags()["graph"]
+    assert asked.Tags()["histograms"]
     assert "training_images" in asked.Tags()["images"]

@@ -1,5 +1,6 @@
 """TensorBoard's event files: one for a run, which Lightning would end after each of its parts."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ class EventFiles(TensorBoardLogger):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        import_module("torch.utils.tensorboard")  # not in the middle of the first epoch, as Lightning does
         self.goes_on = any(Path(self.log_dir).glob("events.out.tfevents.*"))
 
     def start_again_at(self, step: int) -> None:

@@ -24,6 +24,7 @@ class TrainingScalars(Callback):
 
     def __init__(self) -> None:
         self.norm: Tensor | None = None  # of the last step's gradients
+        self.solver: Optimizer | None = None
         self.norms: list[Tensor] = []
         self.images, self.started, self.seconds = 0, 0.0, 0.0
 
@@ -32,15 +33,20 @@ class TrainingScalars(Callback):
         self.norm, self.norms, self.images, self.started = None, [], 0, time.perf_counter()
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Measure the gradients; solver=lbfgs asks for many, of which the last is the step's."""
-        if isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):  # a sharded model's are elsewhere
+        """Measure the gradients; solver=lbfgs asks for many, of which the last is the step's, and is measured below."""
+        whole = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)  # a sharded model's are elsewhere
+        if whole and pl_module.automatic_optimization:
             self.norm = gradient_norm(optimizer)
+        elif whole:
+            self.solver = optimizer
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count a batch, and note the norm if it made a step."""
         self.images += len(batch[1]) * trainer.world_size
+        if self.solver is not None:
+            self.norm, self.solver = gradient_norm(self.solver), None
         self.norms += [] if self.norm is None else [self.norm]
         self.norm, self.seconds = None, time.perf_counter() - self.started
 
