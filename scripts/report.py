@@ -26,13 +26,15 @@ def main(arguments: list[str]) -> None:
     from project.reporting.files import draw_plots
     from project.reporting.report.comparison import write_comparison
     from project.reporting.report.page import write_report
+    from project.reporting.run_folder import RunFolder
 
     if len(folders) > 1:
         output = (outputs or [COMPARISON])[0]
         console.print(str(write_comparison(runs, output)), markup=False)
         return
     for run_dir in runs:
-        for path in (*draw_plots(run_dir), write_report(run_dir)):
+        run = RunFolder(run_dir)
+        for path in (*draw_plots(run), write_report(run)):
             console.print(str(path), markup=False)
 
 

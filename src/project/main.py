@@ -29,8 +29,8 @@ from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, l
 from . import build
 from .head_first import train_head_first
 from .model.metrics import directions
+from .reporting import results
 from .reporting.in_loggers import show_results
-from .reporting.results import finished_score, report, write_failed, write_interrupted, write_results
 from .reporting.sweep import refuse_several_processes
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def train(cfg: DictConfig) -> float:
     request.listen()
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with_plots = cfg.plots is True or (cfg.plots == "auto" and not in_sweep)
-    earlier = finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
+    earlier = results.finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
         return earlier
@@ -57,10 +57,10 @@ def train(cfg: DictConfig) -> float:
     except BaseException as error:  # a signal can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
             if not in_sweep:  # which says itself why a job failed
-                write_failed(cfg.run_dir, error, command_of(cfg), with_plots)
+                results.write_failed(cfg.run_dir, error, command_of(cfg), with_plots)
             raise
         if not getattr(rank_zero_only, "rank", 0):
-            write_interrupted(cfg.run_dir, request.signum, *request.position, command_of(cfg), with_plots)
+            results.write_interrupted(cfg.run_dir, request.signum, *request.position, command_of(cfg), with_plots)
             folder = short(cfg.sweep_dir if in_sweep else cfg.run_dir)
             log.warning(f"interrupted: go on with python train.py {'-m ' * in_sweep}{RESUME}{folder}")
         raise Interrupted(request.signum) from None
@@ -93,8 +93,10 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool, with_plots: bool)
         log_hyperparameters(trainer.loggers, without_secrets(cfg), directions())
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
-        write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
+        results.write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
         log_score(trainer, score, fitted.metrics)
-        show_results(trainer, data, with_plots)
-    report(cfg.run_dir, fitted.metrics, model, with_plots)
+        if with_plots:
+            results.write_report(cfg.run_dir, model)
+            show_results(trainer, data)
+    results.print_results(cfg.run_dir, fitted.metrics)
     return score

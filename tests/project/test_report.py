@@ -66,7 +66,7 @@ def test_names_and_values_may_be_anything(tmp_path: Path) -> None:
     (tmp_path / "doctor.csv").write_text(
         f"path,split,kind,given,suggested,score,action\n{image},train,label,<u>,{HOSTILE},1,\n"
     )
-    page = Read(write_report(tmp_path))
+    page = Read(write_report(RunFolder(tmp_path)))
     assert not {"script", "b", "u", "i", "iframe", "link"} & page.elements
     assert all(address.startswith(("#", "data:image/")) for address in page.addresses)
     assert len([text for text in page.texts if HOSTILE in text]) > 3
@@ -82,7 +82,7 @@ def test_secrets_of_the_environment_stay_out(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "results.json").write_text(
         json.dumps({"status": "failed", "command": "train x=abcdef123456", "error": "no"})
     )
-    text = write_report(tmp_path).read_text()
+    text = write_report(RunFolder(tmp_path)).read_text()
     assert "***" in text
     assert not re.search("abcdef123456|hunter2", text)
 
@@ -96,7 +96,7 @@ def test_of_an_older_run_there_is_its_matrix_and_its_curve(tmp_path: Path) -> No
     }
     (tmp_path / "results.json").write_text(json.dumps(content))
     (tmp_path / "metrics.csv").write_text("epoch,train/loss\n0,2\n")
-    assert Read(write_report(tmp_path)).titles == ["Metrics", "Learning curves", "Confusions", "Classes"]
+    assert Read(write_report(RunFolder(tmp_path))).titles == ["Metrics", "Learning curves", "Confusions", "Classes"]
 
 
 def test_runs_are_compared(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_many_classes_and_images_make_a_small_page(tmp_path: Path, monkeypatch: 
     (tmp_path / "results.json").write_text(json.dumps({"classes": names, "images": {"train": [3] * classes}}))
     write_predictions(tmp_path, {"test": found}, names)
     monkeypatch.setattr(RunFolder, "probabilities", lambda *_: pytest.fail("those of all classes are read"))
-    assert write_report(tmp_path).stat().st_size < 1_000_000
+    assert write_report(RunFolder(tmp_path)).stat().st_size < 1_000_000
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ class Show:
     def figure(self, name: str, figure: "Figure") -> None:
         """A figure, drawn once: the file is what loggers show."""
         figure.savefig(self._file(f"{name}.png"), dpi=DPI)
-        self._image_file(name, self._file(f"{name}.png"))
+        self.image_file(name, self._file(f"{name}.png"))
 
     @rank_zero_only
     def images(self, name: str, images: Tensor, columns: int = 8) -> None:
@@ -78,7 +78,7 @@ class Show:
 
         path = self._file(f"{name}.jpg")  # photographs would be ten times as large as PNG
         write_jpeg(make_grid(images.cpu(), columns, pad_value=255), str(path), quality=90)
-        self._image_file(name, path)
+        self.image_file(name, path)
 
     @rank_zero_only
     def histogram(self, name: str, values: Tensor) -> None:
@@ -136,7 +136,8 @@ class Show:
         for logger in self.wandb:
             keep_model(logger.experiment, files, metadata)
 
-    def _image_file(self, name: str, path: Path) -> None:
+    @rank_zero_only
+    def image_file(self, name: str, path: Path) -> None:
         """An image file as it is: encoding it again would cost more than drawing it."""
         for board in self.boards:
             from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]

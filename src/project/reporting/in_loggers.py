@@ -22,18 +22,15 @@ SIDE, DIMENSIONS = 48, 50  # pixels of the projector's images, and principal com
 COLOURS = 12  # of classes in the point cloud, which then begin anew
 
 
-def show_results(trainer: Trainer, data: Any, with_plots: bool) -> None:
+def show_results(trainer: Trainer, data: Any) -> None:
     """Show what lies in the run's folder, in the loggers that can, at the last step."""
     show = Show(trainer)
-    if not with_plots or not show.anywhere:
+    if not show.anywhere:
         return
-    from .figures import FIGURES  # a second of imports
-
     run = RunFolder(trainer.default_root_dir)
     keep_best(show, run)
-    for draw in FIGURES:
-        if figure := draw(run):
-            show.figure(f"results/{draw.__name__}", figure)
+    for path in sorted((run.path / "plots").glob("*.png")):
+        show.image_file(f"results/{path.stem}", path)
     if run.split is None:
         return
     show_predictions(show, run)

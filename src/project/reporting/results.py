@@ -23,7 +23,7 @@ from headstart.resume.environment import hide
 from ..model.classifier import Classifier
 from .facts import git_commit, hardware, images_of, versions
 from .predictions import write_predictions
-from .run_folder import read_results
+from .run_folder import RunFolder, read_results
 
 DENSE = 1000  # classes whose whole confusion matrix is kept
 NUMBERS = re.compile(r"\[\n([\d,\s]+)\]")
@@ -59,12 +59,16 @@ def write_results(run_dir: str | Path, score: float, fitted: Fitted, model: Clas
 
 
 @rank_zero_only
-def report(run_dir: str | Path, metrics: dict[str, float], model: Classifier, with_report: bool) -> None:
-    """Write the run's report and plots, unless it is one of many; print the metrics, and where everything is."""
-    if with_report:
-        from .files import write_all  # a second of imports that the jobs of a sweep don't need
+def write_report(run_dir: str | Path, model: Classifier) -> None:
+    """Write the run's plots and its report."""
+    from .files import write_all  # a second of imports that the jobs of a sweep don't need
 
-        write_all(Path(run_dir), model)
+    write_all(Path(run_dir), model)
+
+
+@rank_zero_only
+def print_results(run_dir: str | Path, metrics: dict[str, float]) -> None:
+    """Print the metrics, and where everything is."""
     split = "test" if "test/accuracy" in metrics else "val"
     print_metrics(metrics)
     line = f"{short(run_dir)}: {split} accuracy {metrics[f'{split}/accuracy']:.4f}"
@@ -135,7 +139,7 @@ def finished_score(run_dir: str | Path, command: str) -> float | None:
 def _write_page(run_dir: str | Path) -> None:
     from .files import or_warn, write_report  # a second of imports, and no way out of an error
 
-    or_warn(write_report, Path(run_dir))
+    or_warn(write_report, RunFolder(run_dir))
 
 
 def _write(run_dir: str | Path, content: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,13 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._figures: dict[Any, Any] = {}
+
+    def figure(self, draw: Callable[["RunFolder"], Any]) -> Any:
+        """What a function of FIGURES draws of this run, drawn once; None where it draws nothing."""
+        if draw not in self._figures:
+            self._figures[draw] = draw(self)
+        return self._figures[draw]
 
     @property
     def name(self) -> str:

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 SIDE = 160  # pixels
 
 
-def write_saliency(run_dir: Path, model: "Classifier") -> list[Path]:
+def write_saliency(run: RunFolder, model: "Classifier") -> list[Path]:
     """Write a map beside each of the most confident mistakes of a run, laid over the image; returns their paths."""
-    run = RunFolder(run_dir)
     if run.split is None:
         return []
     split, prepare, images = run.splits[run.split], ResizeAndCrop(model.preprocessing), {}
@@ -34,7 +33,7 @@ def write_saliency(run_dir: Path, model: "Classifier") -> list[Path]:
             images[row] = prepare(read_image(str(split.paths[row])))
         except BrokenImageError:  # of images that streamed by, there is no file
             continue
-    paths = [saliency_path(run_dir, run.split, row) for row in images]
+    paths = [saliency_path(run.path, run.split, row) for row in images]
     for path, image in zip(paths, images.values(), strict=True):
         guess = torch.tensor([split.predicted[int(path.stem.rpartition("_")[2])]])
         path.parent.mkdir(exist_ok=True)

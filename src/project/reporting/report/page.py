@@ -18,11 +18,10 @@ from .sections import SECTIONS, highlights, status, subtitle
 FILE = "report.html"
 
 
-def write_report(run_dir: Path, name: str = FILE) -> Path:
+def write_report(run: RunFolder, name: str = FILE) -> Path:
     """Write a run's `report.html` from what lies in its folder; returns its path."""
-    run = RunFolder(run_dir)
     page = Page(run.name, made(SECTIONS, run), status(run), subtitle(run), highlights(run))
-    return write_page(page, run_dir / name)
+    return write_page(page, run.path / name)
 
 
 def made(sections: Sequence[Callable[..., Section | None]], of: Any) -> list[Section]:

@@ -52,13 +52,14 @@ def curves(run: RunFolder) -> Section | None:
     columns = list(dict.fromkeys(name for row in run.history for name in row))
     rows = [[row.get(name) for name in columns] for row in run.history[-200:]]
     return Section(
-        "Learning curves", [*drawing(history(run)), Folded("the numbers", [Table(columns, rows)])] if rows else []
+        "Learning curves",
+        [*drawing(run.figure(history)), Folded("the numbers", [Table(columns, rows)])] if rows else [],
     )
 
 
 def confusions(run: RunFolder) -> Section | None:
     """Which classes are taken for which."""
-    return Section("Confusions", [*drawing(confusion_matrix(run)), *drawing(top_confusions(run))])
+    return Section("Confusions", [*drawing(run.figure(confusion_matrix)), *drawing(run.figure(top_confusions))])
 
 
 def classes(run: RunFolder) -> Section | None:
@@ -71,19 +72,22 @@ def classes(run: RunFolder) -> Section | None:
     table = Table(["class", "precision", "recall", "F1", f"{run.split or 'test'} images"], rows)
     return Section(
         "Classes",
-        [*drawing(class_f1(run)), table if len(rows) <= SHORT else Folded(f"all {len(rows):,} classes", [table])],
+        [
+            *drawing(run.figure(class_f1)),
+            table if len(rows) <= SHORT else Folded(f"all {len(rows):,} classes", [table]),
+        ],
     )
 
 
 def probabilities(run: RunFolder) -> Section | None:
     """Whether probabilities hold, and how well they tell classes apart."""
     figures = (reliability, roc_curves, precision_recall_curves)
-    return Section("Probabilities", [block for draw in figures for block in drawing(draw(run))])
+    return Section("Probabilities", [block for draw in figures for block in drawing(run.figure(draw))])
 
 
 def more(run: RunFolder) -> Section | None:
     """The figures of an owner's own."""
-    figures = {draw.__name__: draw(run) for draw in FIGURES if draw not in PLACED}
+    figures = {draw.__name__: run.figure(draw) for draw in FIGURES if draw not in PLACED}
     return Section("More", [block for name, one in figures.items() for block in drawing(one, name.replace("_", " "))])
 
 
