@@ -25,7 +25,7 @@ TRUSTED = (
     "headstart.resume.own_folder.OwnFolder",
     "headstart.tracking.csv_rows.CsvFile",
     "headstart.tracking.loggers.*",
-    "headstart.tracking.more_loggers.*",
+    "headstart.tracking.mlflow_run.*",
     "lightning.Trainer",
     "lightning.pytorch.Trainer",
     "lightning.pytorch.callbacks.*",

@@ -20,7 +20,7 @@ from headstart.resume.environment import without_secrets
 from project import build
 from project.model.strategy import Strategy
 
-EXTRAS = {"mlflow": "mlflow", "aim": "aim.pytorch_lightning"}  # of loggers, and what they need
+EXTRAS = {"mlflow": "mlflow"}  # of loggers, and what they need
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path not in CHOICES], ids=str)
