@@ -56,6 +56,7 @@ def test_a_users_mistake_is_one_line_out_of_a_worker_too(error: UserError) -> No
     assert explain(error) == explain(raised_by_a_worker(error)) == str(error)
 
 
+@pytest.mark.slow
 def test_a_bug_keeps_its_traceback_out_of_a_worker_too() -> None:
     assert explain(ValueError("not enough values")) is None
     assert explain(raised_by_a_worker(ValueError("not enough values"))) is None
