@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import Script
@@ -32,7 +33,7 @@ def edited(path: Path, actions: dict[str, tuple[str, str]]) -> None:
     for image, (action, suggested) in actions.items():
         known[image] |= {"action": action, "suggested": suggested}
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer: Any = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(known.values())
 
