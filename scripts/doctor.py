@@ -77,7 +77,7 @@ def doctor(cfg: DictConfig, folder: Path) -> list[Path]:
         raise UserError("the doctor needs a table of all images, which shards don't have: unpack them into folders")
     images.preprocessing = backbone.preprocessing
     data = images.feature_cache(images, backbone, cfg.features.dir, full_batch=True, verify=cfg.features.verify)
-    data.trainer = build.trainer_with(cfg, [], logger=False, enable_checkpointing=False)
+    data.trainer = build.trainer_with(cfg, [], logger=False)
     data.setup()
     if data.live:
         raise UserError(

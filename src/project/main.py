@@ -25,10 +25,10 @@ from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest
 from headstart.resume.steps import FiniteLoss
 from headstart.resume.stored_config import command_of
 from headstart.tracking.loggers import closed_at_the_end, log_hyperparameters, log_score
+from headstart.tracking.show import wanted
 
 from . import build
 from .head_first import train_head_first
-from .model.metrics import directions
 from .reporting import results
 from .reporting.in_loggers import show_results
 from .reporting.sweep import refuse_several_processes
@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> float:
     request = StopRequest()
     request.listen()
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    with_plots = cfg.plots is True or (cfg.plots == "auto" and not in_sweep)
+    with_plots = wanted(cfg.plots, cfg.run_dir, cfg.sweep_dir)
     earlier = results.finished_score(cfg.run_dir, command_of(cfg)) if in_sweep else None
     if earlier is not None:
         log.info(f"{short(cfg.run_dir)} has ended with {earlier:.4f} already")
@@ -90,7 +90,7 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool, with_plots: bool)
             del saved  # as large as what is trained
         if model.strategy and model.strategy.head_first and not checkpoint:
             train_head_first(cfg, model, images, request)
-        log_hyperparameters(trainer.loggers, without_secrets(cfg), directions())
+        log_hyperparameters(trainer.loggers, without_secrets(cfg), build.directions())
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
         results.write_results(cfg.run_dir, score, fitted, model, command_of(cfg))

@@ -30,11 +30,11 @@ def step_of(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
-def wanted(plots: bool | str, trainer: Trainer, sweep_dir: str | None) -> bool:
+def wanted(plots: bool | str, run_dir: str | Path, sweep_dir: str | None) -> bool:
     """Whether a run shall show what the key `plots` is about: with `auto`, any but a job of the sweep `sweep_dir`."""
     if plots != "auto":
         return bool(plots)
-    return sweep_dir is None or not Path(trainer.default_root_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
+    return sweep_dir is None or not Path(run_dir).absolute().is_relative_to(Path(sweep_dir).absolute())
 
 
 class Show:

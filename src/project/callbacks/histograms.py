@@ -22,7 +22,7 @@ class Histograms(Callback):
     ) -> None:
         """Show them, where a logger can and they are here: not a sharded model's. A validation forgets gradients."""
         whole = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
-        if not trainer.is_last_batch or not whole or not wanted(self.plots, trainer, self.sweep_dir):
+        if not trainer.is_last_batch or not whole or not wanted(self.plots, trainer.default_root_dir, self.sweep_dir):
             return
         show = Show(trainer, step_of(trainer))
         if show.anywhere:

@@ -19,7 +19,11 @@ class TrainingImages(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Show them; a run that is gone on with has shown them."""
-        shall = wanted(self.plots, trainer, self.sweep_dir) and trainer.is_global_zero and not step_of(trainer)
+        shall = (
+            wanted(self.plots, trainer.default_root_dir, self.sweep_dir)
+            and trainer.is_global_zero
+            and not step_of(trainer)
+        )
         self.plots = False
         if not shall:
             return

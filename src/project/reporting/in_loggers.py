@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from headstart.errors import printable
 from headstart.features.cache import FeatureData
+from headstart.images.thumbnails import thumbnail
 from headstart.tracking.show import Show
 
 from .run_folder import RunFolder
-from .thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,16 +1,13 @@
 """doctor.html: the worst images of each kind, to be looked at; one file that needs no other."""
 
-import base64
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from PIL import Image
 
-from ...errors import UserError, printable
-from ...images.decoding import read_image
+from ...errors import printable
+from ...images.thumbnails import as_link, thumbnail
 from .examine import Diagnosis
 from .findings import KINDS
 from .told import sentences
@@ -26,7 +23,7 @@ def page(diagnosis: Diagnosis, title: str) -> str:
     kinds = []
     for kind, meaning in KINDS.items():
         found = [finding for finding in diagnosis.findings if finding.kind == kind]
-        shown = [(finding, thumbnail(finding.path)) for finding in found[:SHOWN]]
+        shown = [(finding, _link(finding.path)) for finding in found[:SHOWN]]
         if found:
             kinds.append({"name": kind, "meaning": meaning, "count": len(found), "shown": shown})
     summary = diagnosis.summary
@@ -36,16 +33,10 @@ def page(diagnosis: Diagnosis, title: str) -> str:
     return printable(text)
 
 
-def thumbnail(path: str) -> str | None:
-    """A small JPEG of an image as a data URL; None where it can't be read."""
-    try:
-        image = Image.fromarray(read_image(path).permute(1, 2, 0).numpy())
-    except UserError:
-        return None
-    image.thumbnail((SIDE, SIDE))
-    content = BytesIO()
-    image.save(content, "JPEG", quality=75)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+def _link(path: str) -> str | None:
+    """A small image as a data URL; None where it can't be read."""
+    image = thumbnail(path, SIDE, whole=True)
+    return as_link(image) if image else None
 
 
 def curve_points(summary: dict[str, Any]) -> dict[str, Any] | None:

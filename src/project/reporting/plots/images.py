@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from headstart.images.thumbnails import thumbnail
+
 from ..run_folder import RunFolder, Split
-from ..thumbnails import thumbnail
 from .style import FOREGROUND, GREEN, RED, PlainFigure, names_as_they_are, shown
 
 SHOWN, COLUMNS = 12, 6

@@ -9,9 +9,9 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from headstart.errors import printable
+from headstart.images.thumbnails import as_link, thumbnail
 
 from ..plots.style import to_svg
-from ..thumbnails import as_link, thumbnail
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,21 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from headstart.images.values import to_rgb
+from .values import to_rgb
 
 QUALITY = 82
 
 
-def thumbnail(path: str | Path, side: int = 160) -> Image.Image | None:
-    """The middle square of an image, `side` pixels wide; None where there is none (any more), or it can't be read."""
+def thumbnail(path: str | Path, side: int = 160, whole: bool = False) -> Image.Image | None:
+    """The middle square of an image, `side` pixels wide, or the `whole` of it, as wide or as high.
+
+    None where there is no image any more, or it can't be read.
+    """
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * side, 2 * side))  # a JPEG is decoded at about the size that is needed
-            return ImageOps.fit(to_rgb(ImageOps.exif_transpose(image)), (side, side))
+            shrink = ImageOps.contain if whole else ImageOps.fit
+            return shrink(to_rgb(ImageOps.exif_transpose(image)), (side, side))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
