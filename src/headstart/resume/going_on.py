@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError, listed, printable
 from ..files import short
+from ..runs import RUNS_DIR, SWEEPS_DIR
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
 from .own_folder import is_first_process
@@ -36,7 +37,6 @@ from .stored_config import (
 from .trusted import OWN_PLACES, is_typed_here, note_typed, read_plainly, refuse_strangers_code
 from .typed import TRAINING, changes, refuse_fixed, refuse_idle
 
-RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
 SWEEP = "multirun.yaml"  # what Hydra writes when a sweep begins
 SUBDIR = "${hydra.job.num}"  # of a sweep's job, unless somebody says otherwise
 log = logging.getLogger(__name__)

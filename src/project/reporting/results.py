@@ -19,11 +19,13 @@ from headstart.limits import table_of
 from headstart.machine import terminal
 from headstart.predictions import Predictions
 from headstart.resume.environment import hide
+from headstart.runs import read_results
 
 from ..model.classifier import Classifier
+from ..model.metrics import direction
 from .facts import git_commit, hardware, images_of, versions
 from .predictions import write_predictions
-from .run_folder import RunFolder, read_results
+from .run_folder import RunFolder
 
 DENSE = 1000  # classes whose whole confusion matrix is kept
 NUMBERS = re.compile(r"\[\n([\d,\s]+)\]")
@@ -44,6 +46,7 @@ def write_results(run_dir: str | Path, score: float, fitted: Fitted, model: Clas
         "status": "finished",
         "score": score,
         "monitor": model.monitor,
+        "best": direction(model.monitor),
         **known,
         "best_checkpoint": str(best) if best else None,
         **(confusions(test, len(model.classes)) if test else {"confusion_matrix": None}),

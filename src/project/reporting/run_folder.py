@@ -1,7 +1,6 @@
 """What lies in a run's folder, read when it is asked for: the input of figures, report and comparison."""
 
 import csv
-import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 from numpy.typing import NDArray
 
 from headstart.errors import printable
+from headstart.runs import read_results
 from headstart.tracking.rows import read_history
 
 PREDICTIONS = "predictions.parquet"
@@ -143,14 +143,6 @@ class RunFolder:
 def saliency_path(run_dir: Path, split: str, row: int) -> Path:
     """Where the map of an image lies that a model was wrong about: that of a row of the split's predictions."""
     return run_dir / "saliency" / f"{split}_{row:06d}.jpg"
-
-
-def read_results(run_dir: str | Path) -> dict[str, Any]:
-    """What stands in a run's `results.json`; nothing where there is no whole one."""
-    try:
-        return json.loads((Path(run_dir) / "results.json").read_text())
-    except (OSError, ValueError):
-        return {}
 
 
 def _read_yaml(path: Path) -> Any:

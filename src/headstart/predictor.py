@@ -1,0 +1,157 @@
+"""Classes and probabilities for images, by a trained model: `headstart.load(RUN).predict("image.jpg")`."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from .errors import UserError
+from .features.fast_network import fold_batchnorms
+from .images.checks import MAX_PIXELS
+from .images.decoding import BrokenImageError, read_image
+from .images.loading import threads
+from .images.transforms import ResizeAndCrop
+from .images.values import to_rgb
+from .machine import best_precision
+from .runs import find_run
+
+AnyImage = str | Path | Image.Image | NDArray[np.uint8] | Tensor
+BATCH_SIZE = 64
+FLOAT32 = "32-true"
+MODEL = "headstart.model"  # the entry point in pyproject.toml that says which class loads a checkpoint
+
+
+class Read(NamedTuple):
+    """A file's probabilities, float32 [classes], or why it has none."""
+
+    path: str
+    probabilities: Tensor | None
+    error: str = ""
+
+
+class Predictor:
+    """What a trained model says about images.
+
+    `model` maps uint8 images [batch, 3, crop, crop] to logits [batch, classes], and has `classes`, `preprocessing` and
+    `backbone`, as the project's Classifier does. It is taken to the best device there is, and the same fast way as in
+    training: BatchNorms folded, in bf16 where the hardware computes in it, unless `precision` is "32-true".
+    `temperature` divides the logits.
+    """
+
+    def __init__(self, model: Any, precision: str = "auto", temperature: float = 1.0) -> None:
+        self.model, self.temperature = model.eval(), temperature
+        self.classes, self.preprocessing = tuple(model.classes), model.preprocessing
+        self.device = best_device()
+        self.precision = FLOAT32 if precision == FLOAT32 else best_precision(self.device.type)
+        crop = self.preprocessing.crop
+        example = torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
+        model.backbone = fold_batchnorms(model.backbone, example).to(memory_format=torch.channels_last)
+        model.to(self.device)
+        self._prepare = ResizeAndCrop(self.preprocessing)
+
+    def predict(self, images: AnyImage | Sequence[AnyImage]) -> list[tuple[str, float]]:
+        """The likeliest class of each image, and its probability.
+
+        An image is a file's path, a PIL image, or uint8: an array [height, width, 3] (or [height, width] of grey), a
+        tensor [3, height, width]; all of any size. One image, a list of them, or a batch of arrays [images, height,
+        width, 3] or tensors [images, 3, height, width].
+
+        Raises UserError for what is no image.
+
+        >>> import headstart
+        >>> predictor = headstart.load("logs/runs/2026-11-23_14-25-42")      # doctest: +SKIP
+        >>> predictor.predict(["1.jpg", "2.jpg"])                            # doctest: +SKIP
+        [('circle', 0.98), ('star', 0.71)]
+        """
+        several = isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4
+        found: list[tuple[str, float]] = []
+        for some in parts(images if several else [images], BATCH_SIZE):
+            best = self.probabilities(torch.stack(list(threads().map(self.read, some)))).max(dim=1)
+            found += [(self.classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+        return found
+
+    def read(self, image: AnyImage) -> Tensor:
+        """An image as the model wants it, uint8 [3, crop, crop]; raises UserError for what is none."""
+        return self._prepare(as_tensor(image))
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Of each class, float32 [batch, classes] on the CPU, for uint8 images [batch, 3, crop, crop]."""
+        bf16 = self.precision != FLOAT32
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            logits = self.model(images.to(self.device, non_blocking=True))
+        return (logits.float() / self.temperature).softmax(dim=1).cpu()
+
+    def each(self, paths: Sequence[str], max_pixels: int = MAX_PIXELS, batch_size: int = BATCH_SIZE) -> Iterator[Read]:
+        """What comes of every file, in order; a broken one has an `error`, and the others go on."""
+        read = partial(self._try_to_read, max_pixels=max_pixels)
+        for some in parts(paths, batch_size):
+            outcomes = list(threads().map(read, some))
+            whole = [outcome for outcome in outcomes if isinstance(outcome, Tensor)]
+            found = iter(self.probabilities(torch.stack(whole)) if whole else ())
+            for path, outcome in zip(some, outcomes, strict=True):
+                yield Read(path, next(found)) if isinstance(outcome, Tensor) else Read(path, None, outcome)
+
+    def _try_to_read(self, path: str, max_pixels: int) -> Tensor | str:
+        try:
+            return self._prepare(read_image(path, max_pixels))
+        except BrokenImageError as error:
+            return str(error)
+
+
+def load(run: str | Path = "latest") -> Predictor:
+    """A predictor of the model in `run`: a run's folder, a sweep's (its best run), a checkpoint, or "latest".
+
+    Needs nothing but that and this installation: class names, preprocessing and backbone come with it. Raises UserError
+    where there is no such model, or one that isn't safe to load.
+    """
+    found = find_run(run)
+    return Predictor(load_classifier(found.checkpoint), found.results.get("hardware", {}).get("precision", "auto"))
+
+
+def load_classifier(checkpoint: str | Path) -> Any:
+    """The classifier in a checkpoint, by the owner's own class, as pyproject.toml names it; raises UserError."""
+    named = entry_points(group=MODEL)
+    if not named:
+        raise UserError(f"the installation of this project is older than {MODEL} in pyproject.toml: pip install -e .")
+    return next(iter(named)).load().load_from_checkpoint(checkpoint)
+
+
+def parts(items: Any, size: int) -> Iterator[Any]:
+    """A sequence, or an array, in parts of `size`."""
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def as_tensor(image: AnyImage) -> Tensor:
+    """An image as uint8 [3, height, width], upright if it is a file; raises UserError for what is none."""
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        image = np.array(to_rgb(image))
+    is_array = isinstance(image, np.ndarray)
+    tensor = torch.from_numpy(np.ascontiguousarray(image)) if is_array else image
+    if not isinstance(tensor, Tensor) or tensor.dtype != torch.uint8:
+        kind = getattr(tensor, "dtype", type(image).__name__)
+        raise UserError(f"an image is a path, a PIL image, or uint8 in an array or a tensor, and not {kind}")
+    if is_array and tensor.ndim == 2:
+        tensor = tensor.expand(3, -1, -1)
+    elif is_array and tensor.ndim == 3:
+        tensor = tensor.permute(2, 0, 1)
+    if tensor.ndim != 3 or len(tensor) != 3 or 0 in tensor.shape:
+        wanted = "an array [height, width, 3]" if is_array else "a tensor [3, height, width]"
+        raise UserError(f"{wanted} is expected, and this one is {list(image.shape)}")
+    return tensor
