@@ -17,6 +17,7 @@ from headstart.errors import UserError
 from headstart.features.cache import FeatureData
 from headstart.freezing import sizes
 from headstart.images.mixing import Mixing
+from headstart.images.shared import set_up
 from headstart.kinds import check_parts, makes, of_kind
 from headstart.machine import chosen_precision, repeatable
 from headstart.resume.checkpoints import AtomicCheckpointIO, refuse_what_cant_be_loaded
@@ -57,12 +58,12 @@ def check_metrics(cfg: DictConfig) -> None:
             raise UserError(f"{key}={mode}: the best {metric} is the {best}, and needn't be said: leave {key} out")
 
 
-def images(cfg: DictConfig) -> ImageData:
-    """The images, found and checked; raises UserError for everything that is wrong with them."""
+def images(cfg: DictConfig, sweep: str | None = None) -> ImageData:
+    """The images, found and checked, once for all jobs of a `sweep`; raises UserError for what is wrong with them."""
     data: ImageData = of_kind(LightningDataModule, "data", make(cfg, "data"))
     refuse_untyped_commands(data.commands)
     data.seed, data.augment = cfg.seed, make(cfg, "augment")
-    data.setup()
+    set_up(data, sweep and f"{sweep}\n{OmegaConf.to_yaml(cfg.data, resolve=True)}")
     log.info(f"data: {data.table}")
     return data
 

@@ -70,7 +70,7 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool, with_plots: bool)
     """Make the objects, fit, report and return the score; raises Interrupted when a signal came."""
     seed_everything(cfg.seed, workers=True, verbose=False)
     checkpoint = newest_checkpoint(Path(cfg.run_dir) / "checkpoints") if cfg.resume else None
-    images = build.images(cfg)
+    images = build.images(cfg, cfg.sweep_dir if in_sweep else None)
     assert images.table is not None
     check_splits(images.table)
     model = build.model(cfg, images)

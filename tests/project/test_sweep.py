@@ -21,8 +21,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from runs import ROOT, Train, composed, results
 
+from headstart.images.shared import set_up
+from headstart.images.splits import Splitting
+from headstart.images.table import ImageTable
 from headstart.machine import terminal
 from project import TRUSTED
+from project.data.datamodule import ImageData
+from project.data.folder import find_images
 from project.reporting.sweep import SweepTable, fold_table, job_table, over_folds
 
 LAUNCH = BasicLauncher.launch
@@ -44,6 +49,25 @@ def test_what_is_wrong_with_the_last_job_is_found_before_the_first_begins(
 
 def job(score: float | None, *overrides: str) -> dict:
     return {"overrides": [*overrides, "seed=0"], "score": score, "run_dir": "sweep/[b]", "error": None}
+
+
+def test_the_jobs_of_a_sweep_share_a_table_and_other_runs_do_not(images: Path, tmp_path: Path) -> None:
+    found = []
+
+    def find(splitting: Splitting) -> ImageTable:
+        found.append(find_images(str(images), splitting))
+        return found[-1]
+
+    def table(key: str | None) -> ImageTable | None:
+        data = ImageData(find, checked_dir=tmp_path)
+        set_up(data, key)
+        return data.table
+
+    assert table("sweep") is table("sweep")
+    assert len(found) == 1
+    assert table("another") is not table(None)
+    assert table(None) is not table("another")
+    assert len(found) == 5
 
 
 def test_means_are_over_the_jobs_that_differ_in_the_fold_alone() -> None:

@@ -29,8 +29,11 @@ class Definition(NamedTuple):
     node: ast.FunctionDef | ast.ClassDef
 
 
-def check_arguments(cfg: DictConfig) -> None:
-    """Compare what every `_target_` of a config is given with what it takes; raises UserError that names the key."""
+def check_arguments(cfg: DictConfig, raw: DictConfig) -> None:
+    """Compare what every `_target_` of a config is given with what it takes; raises UserError that names the key.
+
+    `raw` is the same config with its interpolations.
+    """
     check_names(cfg)
     for group in NAMED:
         for name, node in (cfg[group] or {}).items():
@@ -40,7 +43,7 @@ def check_arguments(cfg: DictConfig) -> None:
     for key, node in targets(cfg):
         if (parameters := parameters_of(node)) is None:
             continue
-        as_written: Any = OmegaConf.to_container(node)
+        as_written: Any = OmegaConf.to_container(OmegaConf.select(raw, key))
         for name in (str(name) for name in node if not str(name).startswith("_")):
             if name in parameters:
                 written = REFERENCE.fullmatch(str(as_written[name]))  # where its value comes from

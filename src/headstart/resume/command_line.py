@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.utils import execution_whitelist
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from ..errors import CONF_DIR, UserError
 from ..images.augmentation import Augment
@@ -20,6 +20,7 @@ from .implied import DESCENT_ONLY, implied_by_files
 from .quoting import MULTIRUN, as_typed
 from .targets import check_targets
 from .trainer_values import check_trainer
+from .trusted import leaves
 from .typed import is_live, varies
 from .typed import solves as solved
 
@@ -54,11 +55,9 @@ def composed(arguments: list[str], trusted: tuple[str, ...]) -> Iterator[DictCon
 
 def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
     """Find what can't work before anything is loaded, torch above all, as that takes a second; raises UserError."""
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
+    as_written, cfg = cfg, resolved(cfg)
     check_targets(cfg, trusted)
-    check_arguments(cfg)
+    check_arguments(cfg, as_written)
     if "wandb" in cfg.logger:
         known = takes("wandb.sdk.wandb_init.init") or {}
         check_wandb(cfg.logger.wandb, known)
@@ -92,6 +91,20 @@ def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
         )
     if solves and (cfg.augment.mixup or cfg.augment.cutmix):
         raise UserError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
+
+
+def resolved(cfg: DictConfig) -> DictConfig:
+    """A copy with values in the place of interpolations, each of which is parsed anew whenever somebody reads it.
+
+    Raises UserError for a value that is still to be given.
+    """
+    written = leaves(OmegaConf.to_container(cfg))
+    missing = sorted(".".join(map(str, key)) for key, value in written if value == MISSING)
+    if missing:
+        raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
+    copy = cfg.copy()
+    OmegaConf.resolve(copy)
+    return copy
 
 
 def join_flags(arguments: list[str]) -> list[str]:

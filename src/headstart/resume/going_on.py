@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..errors import UserError, listed, printable
 from ..files import short
 from ..runs import RUNS_DIR, SWEEPS_DIR
-from .command_line import KEY, check, imply, join_flags
+from .command_line import KEY, check, imply, join_flags, resolved
 from .environment import load_env, with_values
 from .own_folder import is_first_process
 from .places import check_places
@@ -67,8 +67,9 @@ def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     if stored and HydraConfig.get().mode == RunMode.MULTIRUN:
         cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
     check(cfg, trusted)
-    check_places(cfg)
-    say_idle(new, cfg)
+    seen = resolved(cfg)
+    check_places(seen)
+    say_idle(new, seen)
     cfg = with_values(cfg, tuple(OWN_PLACES))
     if stored and HydraConfig.get().mode == RunMode.RUN and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):
         refuse_fixed(stored.values, cfg)  # for a sweep's job, once it is known that it has not ended

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 KEY = "data"  # of a checkpoint
+_described: list[Any] = []  # a table, and what describes it
 MOVED = "where the images lie may change (data.root=... and the like); their classes, splits and number may not"
 
 
@@ -34,7 +35,16 @@ class NoteData(Callback):
 
 
 def describe_data(table: ImageTable) -> dict[str, Any]:
-    """The classes in label order, and by split how many files there are, and a digest of what they are."""
+    """The classes in label order, and by split how many files there are, and a digest of what they are.
+
+    Of the table that was asked for last, it is known already: the jobs of a sweep share theirs.
+    """
+    if not _described or _described[0] is not table:
+        _described[:] = (table, _describe(table))
+    return _described[1]
+
+
+def _describe(table: ImageTable) -> dict[str, Any]:
     members = {split: table.members(split) for split in SPLITS}
     splits = {split: {"files": len(found), "digest": _digest(found)} for split, found in members.items()}
     return {"classes": list(table.classes), **splits}

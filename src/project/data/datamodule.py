@@ -26,8 +26,7 @@ class ImageData(LightningDataModule):
     options are those of `Splitting` (with its own `seed`) and `Loading`. `balance="sampler"` draws training images so
     that all classes are equally likely, `weights` makes `class_weights`.
 
-    Before the first batch, set `preprocessing` to the backbone's, `seed` to what decides the order of training, and
-    `augment` to how each training image is varied.
+    Before the first batch, set `preprocessing` to the backbone's, the `seed` of the order of training, and `augment`.
     """
 
     feature_cache = FeatureData  # what stands between the images and the head
