@@ -66,6 +66,7 @@ class Freezing:
             self.begin(None)
             self._leave_out(without_gradient(self.network, image))
         self.network.requires_grad_(False).eval()
+        self.everything = [*self.network.modules()]  # to walk through them anew takes ten times as long
         self.begin(None)
 
     def begin(self, epoch: int | None) -> None:
@@ -99,7 +100,7 @@ class Freezing:
 
     def set_mode(self, training: bool) -> None:
         """Put what is trained into training mode, and everything else into eval mode, always."""
-        if any(module.training for module in self.network.modules()):  # rarely: to look costs less than to set all
+        if any(module.training for module in self.everything):  # rarely: to look costs less than to set all
             self.network.eval()
         for module in self.modules:
             module.training = training
