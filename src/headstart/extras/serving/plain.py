@@ -72,7 +72,8 @@ def _of_timm(backbone: Any, head: nn.Module, spec: dict[str, Any], classes: int)
     options = "".join(f", {key}={value}" for key, value in size.items())
     code = f'import timm\nfrom torch import nn\n\nmodel = timm.create_model("{name}", num_classes={classes}{options})'
     place = backbone.default_cfg["classifier"]
-    return _with_head(network, backbone, head, place, "timm", code) if isinstance(place, str) else None
+    places = (place,) if isinstance(place, str) else tuple(place)  # distilled ones have two, and take the mean
+    return _with_head(network, backbone, head, places, "timm", code)
 
 
 def _of_torchvision(backbone: Any, head: nn.Module, spec: dict[str, Any], classes: int) -> Plain | None:
@@ -87,20 +88,21 @@ def _of_torchvision(backbone: Any, head: nn.Module, spec: dict[str, Any], classe
     said = "".join(f", {key}={value}" for key, value in options.items())
     code = f'from torch import nn\nfrom torchvision.models import get_model\n\nmodel = get_model("{spec["name"]}", '
     place = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
-    return _with_head(network, backbone, head, place, "torchvision", f"{code}num_classes={classes}{said})")
+    return _with_head(network, backbone, head, (place,), "torchvision", f"{code}num_classes={classes}{said})")
 
 
 def _with_head(
-    network: nn.Module, backbone: nn.Module, head: nn.Module, place: str, library: str, code: str
+    network: nn.Module, backbone: nn.Module, head: nn.Module, places: tuple[str, ...], library: str, code: str
 ) -> Plain | None:
     """`network` with all weights, and the head in the place of its classifier; None where it doesn't fit there."""
-    if not isinstance(network.get_submodule(place), nn.Linear) or not _of_torch(head):
+    if not all(isinstance(network.get_submodule(place), nn.Linear) for place in places) or not _of_torch(head):
         return None
-    if not isinstance(head, nn.Linear):
-        code += f"\nmodel.{place} = {as_code(head)}"
-    network.set_submodule(place, head)
+    for place in places:
+        if not isinstance(head, nn.Linear):
+            code += f"\nmodel.{place} = {as_code(head)}"
+        network.set_submodule(place, deepcopy(head))
     missing, unexpected = network.load_state_dict(backbone.state_dict(), strict=False)
-    fits = not unexpected and all(name.startswith(f"{place}.") for name in missing)
+    fits = not unexpected and all(name.startswith(tuple(f"{place}." for place in places)) for name in missing)
     return Plain(network.eval(), library, code) if fits else None
 
 
