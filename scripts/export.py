@@ -77,7 +77,7 @@ def export(run: Run, names: list[str], folder: Path) -> list[Any]:
 
 
 def test_images(run: Run, crop: int) -> tuple[list[Any], Any, str]:
-    """Images to compare on, their labels, and which they are: the run's test images, or others of it, or random ones."""
+    """Images to compare on, their labels, and which they are: the run's test images, other ones, or random ones."""
     from headstart.extras.serving.export.measuring import random_images
     from project.reporting.run_folder import RunFolder
 

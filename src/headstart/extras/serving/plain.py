@@ -110,7 +110,7 @@ def as_code(module: nn.Module) -> str:
     """The expression that makes layers of torch.nn, which show themselves as they are called."""
     if isinstance(module, nn.Sequential):
         return f"nn.Sequential({', '.join(map(as_code, module))})"
-    return f"nn.{module!r}"
+    return f"nn.{module!r}".replace("affine=False, bias=False", "affine=False")  # which an older PyTorch doesn't take
 
 
 def _of_torch(module: nn.Module) -> bool:

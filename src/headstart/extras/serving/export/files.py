@@ -36,8 +36,8 @@ def export(
     source: Source,
     reference: Reference,
     folder: Path,
-    calibration: NDArray[np.uint8] | None = None,
-    tell: Callable[[int], None] = lambda images: None,
+    calibration: NDArray[np.uint8] | None,
+    tell: Callable[[int], None],
 ) -> Iterator[Exported]:
     """Write the model in the formats `names`, into `folder`; yields what became of each.
 

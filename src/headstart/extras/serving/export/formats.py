@@ -1,9 +1,9 @@
 """What a model can be exported to, and what that needs."""
 
-import os
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ....errors import UserError, did_you_mean
@@ -57,9 +57,7 @@ def writable(folder: Path) -> Path:
     """The folder, which is made; raises UserError where nothing can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        allowed = os.access(folder, os.W_OK | os.X_OK)
+        TemporaryDirectory(prefix=".export-", dir=folder).cleanup()
     except OSError as error:
-        raise UserError(f"{folder} can't be made ({error.strerror}): choose another folder by --to") from error
-    if not allowed:
-        raise UserError(f"{folder} can't be written to: choose another folder by --to")
+        raise UserError(f"{folder} can't be written to ({error.strerror}): choose another folder by --to") from error
     return folder

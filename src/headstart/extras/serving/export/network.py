@@ -51,6 +51,7 @@ class OfAnySize(nn.Module):
         """Resize, crop, normalise and classify."""
         resize, crop = self.preprocessing.resize, self.preprocessing.crop
         height, width = images.shape[-2:]
+        size: list[Size] = []
         if isinstance(resize, int):
             short = torch.sym_min(height, width)
             height, width = (torch.sym_min(side, MAX_ASPECT_RATIO * short) for side in (height, width))

@@ -13,7 +13,7 @@ from ....machine import hidden
 from ....predictor import AnyImage, Predictor
 from .formats import FORMATS, INT8, QUANTISED
 from .loaded import Usage
-from .writers import IMAGES, ONNX, OPENVINO, TELEMETRY, Source, exporting, no_torch
+from .writers import CROPPED, IMAGES, ONNX, OPENVINO, OUTPUT, TELEMETRY, Source, as_text, exporting, no_torch
 
 CALIBRATION = 256  # images: more change nothing that can be measured
 
@@ -23,15 +23,16 @@ def quantise(name: str, source: Source, folder: Path, images: NDArray[np.uint8])
 
     `images` uint8 [images, 3, crop, crop] are those to calibrate on.
     """
-    single, file = FORMATS[name.removesuffix(INT8)].file, QUANTISED[name].file
-    make, usage = (_by_onnxruntime, ONNX) if name.startswith("onnx") else (_by_nncf, OPENVINO)
+    single, file = folder / FORMATS[name.removesuffix(INT8)].file, folder / QUANTISED[name].file
+    usage = no_torch(source, ONNX if name.startswith("onnx") else OPENVINO, file.name)
+    says = as_text(source.says(CROPPED, OUTPUT, usage))
     try:
         with exporting():
-            make(source, folder / single, folder / file, images)
+            (_by_onnxruntime if name.startswith("onnx") else _by_nncf)(single, file, images, says)
     except Exception as error:  # whatever a quantiser meets in one of thousands of networks
         first = str(error).strip().partition("\n")[0]
         raise UserError(f"{name} can't be made of this network: {type(error).__name__}: {first}") from error
-    return no_torch(source, usage, file)
+    return usage
 
 
 def calibration_images(predictor: Predictor, images: Sequence[AnyImage]) -> NDArray[np.uint8]:
@@ -40,8 +41,9 @@ def calibration_images(predictor: Predictor, images: Sequence[AnyImage]) -> NDAr
     return np.stack([image.numpy() for image in threads().map(predictor.read, [images[i] for i in drawn])])
 
 
-def _by_onnxruntime(source: Source, single: Path, file: Path, images: NDArray[np.uint8]) -> None:
+def _by_onnxruntime(single: Path, file: Path, images: NDArray[np.uint8], says: dict[str, str]) -> None:
     """Whole range of values, per channel: percentiles took ten times as long and were no better."""
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -54,18 +56,24 @@ def _by_onnxruntime(source: Source, single: Path, file: Path, images: NDArray[np
 
     prepared = single.with_name("prepared.onnx")
     quant_pre_process(single, prepared)
-    types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
+    types: dict[str, Any] = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     quantize_static(prepared, file, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, **types)
     prepared.unlink()
+    network = onnx.load(file)
+    onnx.helper.set_model_props(network, says)
+    onnx.save(network, file)
 
 
-def _by_nncf(source: Source, single: Path, file: Path, images: NDArray[np.uint8]) -> None:
+def _by_nncf(single: Path, file: Path, images: NDArray[np.uint8], says: dict[str, str]) -> None:
     """With NNCF's correction of biases, and its own way with attention."""
     with hidden(TELEMETRY):
         import nncf
         import openvino
-    attention = any("attention" in type(part).__name__.lower() for part in source.model.backbone.modules())
-    kind = nncf.ModelType.TRANSFORMER if attention else None
-    data = nncf.Dataset([images[i : i + 1] for i in range(len(images))])
     network = openvino.Core().read_model(single)
-    openvino.save_model(nncf.quantize(network, data, subset_size=len(images), model_type=kind), file, False)
+    softmaxes = sum(operation.get_type_name() == "Softmax" for operation in network.get_ops())
+    kind = nncf.ModelType.TRANSFORMER if softmaxes > 1 else None  # the last one makes probabilities
+    data = nncf.Dataset([images[i : i + 1] for i in range(len(images))])
+    made = nncf.quantize(network, data, subset_size=len(images), model_type=kind)
+    for key, value in says.items():
+        made.set_rt_info(value, ["headstart", key])
+    openvino.save_model(made, file, compress_to_fp16=False)

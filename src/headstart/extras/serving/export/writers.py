@@ -103,7 +103,7 @@ def write_safetensors(source: Source, folder: Path) -> Usage:
     file = FORMATS["safetensors"].file
     imports = "import torch\nfrom safetensors.torch import load_file"
     usage = _plainly(source, _into(source, imports, f'load_file("{file}")'))
-    says = _as_text(source.says(FLOATS, "logits", usage))
+    says = as_text(source.says(FLOATS, "logits", usage))
     tensors = {name: value.detach().clone().contiguous() for name, value in source.plain.network.state_dict().items()}
     write_atomically(folder / file, save(tensors, metadata=says))
     return usage
@@ -142,7 +142,7 @@ def write_onnx(source: Source, folder: Path) -> Usage:
         verbose=False,
     )
     usage = no_torch(source, ONNX, file)
-    made.model.metadata_props.update(_as_text(source.says(CROPPED, OUTPUT, usage)))
+    made.model.metadata_props.update(as_text(source.says(CROPPED, OUTPUT, usage)))
     made.save(folder / file)
     return usage
 
@@ -157,7 +157,7 @@ def write_openvino(source: Source, folder: Path) -> Usage:
         write_onnx(source, folder)
     network = openvino.Core().read_model(made)
     usage = no_torch(source, OPENVINO, file)
-    for key, value in _as_text(source.says(CROPPED, OUTPUT, usage)).items():
+    for key, value in as_text(source.says(CROPPED, OUTPUT, usage)).items():
         network.set_rt_info(value, ["headstart", key])
     openvino.save_model(network, folder / file, compress_to_fp16=False)
     return usage
@@ -196,7 +196,7 @@ def _beside(source: Source, file: Path, load: str) -> Usage:
     return usage
 
 
-def _as_text(says: dict[str, Any]) -> dict[str, str]:
+def as_text(says: dict[str, Any]) -> dict[str, str]:
     """Texts as they are, and everything else as JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in says.items()}
 
