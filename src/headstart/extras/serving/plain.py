@@ -1,5 +1,6 @@
 """A trained classifier as one plain network of timm's or torchvision's, loaded without anything of headstart."""
 
+import re
 from copy import deepcopy
 from typing import Any, NamedTuple
 
@@ -99,7 +100,8 @@ def _with_head(
         return None
     for place in places:
         if not isinstance(head, nn.Linear):
-            code += f"\nmodel.{place} = {as_code(head)}"
+            attribute = re.sub(r"\.(\d+)", r"[\1]", place)  # classifier.3 is classifier[3]
+            code += f"\nmodel.{attribute} = {as_code(head)}"
         network.set_submodule(place, deepcopy(head))
     missing, unexpected = network.load_state_dict(backbone.state_dict(), strict=False)
     fits = not unexpected and all(name.startswith(tuple(f"{place}." for place in places)) for name in missing)
