@@ -64,7 +64,7 @@ def test_each_format_says_what_the_model_says(run_dir: Path) -> None:
     assert script.process.exitcode == 0, script.stdout + script.stderr
     names = {"model.pt", "model.pt.json", "state_dict.pt", "state_dict.pt.json", "model.safetensors", "model.pt2"}
     assert {path.name for path in (run_dir / "all").iterdir()} == names | {"model.onnx", "model.xml", "model.bin"}
-    rows = [line for line in script.stdout.splitlines() if " model" in line or " state_dict.pt " in line]
+    rows = [line for line in script.stdout.splitlines() if line.startswith("│")]
     assert len(rows) == len(FORMATS), script.stdout
     assert "compared on 20 test images; the model itself, in float32: accuracy" in script.stdout
 
