@@ -61,7 +61,7 @@ def flat(head: nn.Module) -> nn.Module:
 
 
 def _of_timm(backbone: Any, head: nn.Module, spec: dict[str, Any], classes: int) -> Plain | None:
-    if not type(backbone).__module__.startswith("timm."):
+    if not type(backbone).__module__.startswith("timm.") or not hasattr(backbone, "default_cfg"):
         return None
     import timm
 
@@ -80,8 +80,10 @@ def _of_timm(backbone: Any, head: nn.Module, spec: dict[str, Any], classes: int)
 def _of_torchvision(backbone: Any, head: nn.Module, spec: dict[str, Any], classes: int) -> Plain | None:
     if not type(backbone).__module__.startswith("torchvision."):
         return None
-    from torchvision.models import get_model
+    from torchvision.models import get_model, list_models
 
+    if spec.get("name") not in list_models():  # an owner's own, of torchvision's parts
+        return None
     options: dict[str, Any] = {"image_size": backbone.image_size} if hasattr(backbone, "image_size") else {}
     if hasattr(backbone, "aux_logits"):
         options = {"aux_logits": False, "init_weights": False, "transform_input": backbone.transform_input}
@@ -100,10 +102,13 @@ def _with_head(
         return None
     for place in places:
         if not isinstance(head, nn.Linear):
-            attribute = re.sub(r"\.(\d+)", r"[\1]", place)  # classifier.3 is classifier[3]
+            attribute = re.sub(r"\.(\d+)", r"[\1]", place)  # classifier.3 is no Python
             code += f"\nmodel.{attribute} = {as_code(head)}"
         network.set_submodule(place, deepcopy(head))
-    missing, unexpected = network.load_state_dict(backbone.state_dict(), strict=False)
+    try:
+        missing, unexpected = network.load_state_dict(backbone.state_dict(), strict=False)
+    except RuntimeError:  # other shapes: an owner's own network of that name
+        return None
     fits = not unexpected and all(name.startswith(tuple(f"{place}." for place in places)) for name in missing)
     return Plain(network.eval(), library, code) if fits else None
 
