@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 LOWEST, HIGHEST = 0.05, 20.0  # beyond these, nearly all predictions are right, or none says anything: nothing to fit
 SMALLEST = float(np.finfo(np.float32).tiny)  # in place of a probability of 0
+Floats = NDArray[np.floating]
 STEPS = 30  # of bisection: to a billionth
 
 
@@ -24,17 +25,17 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
     return float(1 / (low * high) ** 0.5)
 
 
-def at_temperature(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+def at_temperature(probabilities: NDArray[np.float32], temperature: float) -> Floats:
     """The probabilities [images, classes] at another temperature than 1."""
     return _softmax(np.log(np.maximum(probabilities, SMALLEST)) / temperature)
 
 
-def _slope(logits: NDArray[np.float32], labels: NDArray[np.int64], scale: float) -> float:
+def _slope(logits: Floats, labels: NDArray[np.int64], scale: float) -> float:
     """The derivative of the mean negative log likelihood by the logits' scale, which only ever grows with it."""
     expected = (_softmax(logits * scale) * logits).sum(axis=1)
     return float((expected - logits[np.arange(len(labels)), labels]).mean(dtype=np.float64))
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def _softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
