@@ -100,17 +100,26 @@ def _with_head(
     """`network` with all weights, and the head in the place of its classifier; None where it doesn't fit there."""
     if not all(isinstance(network.get_submodule(place), nn.Linear) for place in places) or not _of_torch(head):
         return None
+    if _kinds(network, places) != _kinds(backbone, places):  # another pooling, say, which random weights may hide
+        return None
     for place in places:
         if not isinstance(head, nn.Linear):
             attribute = re.sub(r"\.(\d+)", r"[\1]", place)  # classifier.3 is no Python
             code += f"\nmodel.{attribute} = {as_code(head)}"
         network.set_submodule(place, deepcopy(head))
     try:
+    try:
         missing, unexpected = network.load_state_dict(backbone.state_dict(), strict=False)
     except RuntimeError:  # other shapes: an owner's own network of that name
         return None
     fits = not unexpected and all(name.startswith(tuple(f"{place}." for place in places)) for name in missing)
     return Plain(network.eval(), library, code) if fits else None
+
+
+def _kinds(network: nn.Module, places: tuple[str, ...]) -> dict[str, type]:
+    """The layers by name, but for those in the places of a classifier."""
+    inside = tuple(f"{place}." for place in places)
+    return {name: type(layer) for name, layer in network.named_modules() if not f"{name}.".startswith(inside)}
 
 
 def as_code(module: nn.Module) -> str:
