@@ -41,6 +41,8 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(
     last = capsys.readouterr().out.splitlines()[-4:]
     assert sum(float(line.split()[0]) for line in last[:3]) <= 1
     assert last[3].split()[-1] in names["model"].classes
+    ((predicted, _),) = names["predictor"].predict(names["path"])
+    assert predicted == names["model"].classes[names["probabilities"].argmax()]
 
 
 @pytest.mark.usefixtures("workdir")

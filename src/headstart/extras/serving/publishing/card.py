@@ -65,7 +65,7 @@ def _what(card: Card, known: dict[str, Any], plain: Plain) -> str:
         "frozen": "the head alone, on the features of a frozen backbone",
     }.get(card.strategy, f"head and backbone, by the strategy {escaped(card.strategy)}")
     facts = {
-        "It says": f"which of {len(known['classes'])} classes an image shows",
+        "Task": f"to say which of {len(known['classes'])} classes an image shows",
         "Backbone": f"{escaped(_name(known, plain))}; {parameters / 1e6:.1f} million parameters with the head",
         "Pretrained weights": escaped(known["backbone"].get("weights", "none (random)")),
         "Trained": trained,

@@ -51,9 +51,10 @@ def refuse_to_replace(place: Path) -> None:
 
 def _is_ours(place: Path) -> bool:
     try:
-        return OURS in json.loads((place / CONFIG).read_text())
-    except (OSError, ValueError, TypeError):
+        content = json.loads((place / CONFIG).read_text())
+    except (OSError, ValueError, RecursionError):
         return False
+    return isinstance(content, dict) and OURS in content
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from load import load
 model = load()  # load(calibrated=True) for probabilities that hold better
 model.predict(["image.jpg"])  # [(class, probability)], for as many images as you like
 """
+TRANSFORM = "transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))  # for PIL images"
 WARNING = (
     f"This architecture is neither timm's nor torchvision's, so load.py runs {PROGRAM}, the whole network as "
     "torch.export writes it. PyTorch can run code out of such a file, as it can out of any load.py: take them from "
@@ -29,11 +30,12 @@ def how_to_load(repo: str | None, plain: Plain, num_classes: int) -> str:
         return "\n\n".join([*parts, WARNING])
     own = 'load_file("model.safetensors")'
     state = f"from safetensors.torch import load_file\n\n{plain.code}\nmodel.load_state_dict({own})\nmodel.eval()"
-    said = f"With {plain.library} alone, on images that were prepared as preprocessor_config.json says:"
+    said = f"With {plain.library} alone, on images that are prepared as preprocessor_config.json says:"
     if loads_in_timm(plain):
         place = f"hf-hub:{repo}" if repo else "local-dir:FOLDER"
         options = f"{place!r}, pretrained=True".replace("'", '"')
-        state = f"import timm\n\nmodel = timm.create_model({options}).eval()  # {num_classes} classes"
+        state = f"import timm\n\nmodel = timm.create_model({options}).eval()  # {num_classes} classes\n{TRANSFORM}"
+        said = "With timm alone:"
     return "\n\n".join([*parts, said, code("python", state)])
 
 

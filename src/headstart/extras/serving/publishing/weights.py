@@ -43,6 +43,7 @@ def _write_program(path: Path, network: nn.Module, crop: int) -> None:
     try:
         with warnings.catch_warnings(action="ignore"):  # of torch's own inner workings
             program = torch.export.export(network, images, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+            _forget_files(program.graph_module)
             program.example_inputs = None
             torch.export.save(program, path)
     except Exception as error:  # whatever a network does that can't be written down
@@ -51,6 +52,13 @@ def _write_program(path: Path, network: nn.Module, crop: int) -> None:
             f"this network can't be published: it is neither timm's nor torchvision's, and torch.export can't make a "
             f"program of it ({type(error).__name__}: {reason})"
         ) from error
+
+
+def _forget_files(graph: nn.Module) -> None:
+    """Take out where each operation's Python lies, which are folders of this machine and its user."""
+    for part in graph.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
 
 
 def write_loader(folder: Path, plain: Plain) -> None:
