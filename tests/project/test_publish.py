@@ -5,12 +5,12 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from fake_hub import fake_hub
 from hydra.utils import execution_whitelist
 from PIL import Image
 from runs import DELETED, ROOT, TINY
@@ -28,14 +28,10 @@ OWN_WEIGHTS = "backbone.weights=secret_folder/own.pt"
 MOBILENET, SHORT = TINY[:3], TINY[3:]
 TIMM = ("backbone=timm", "backbone.weights=null")
 RUNS = {  # by the network that comes out
-    "torchvision": MOBILENET,
     "bundled": ("backbone=efficientnet_lite0",),
     "mlp": (*MOBILENET, "strategy=finetune", "head=mlp", OWN_WEIGHTS),
     "lora": (*TIMM, "backbone.name=test_vit", "strategy=lora", "solver=adamw", "head.norm=none"),
-    "pooled": (
-        *MOBILENET,
-        "backbone.pooling=gem",
-    ),
+    "pooled": (*MOBILENET, OWN_WEIGHTS, "backbone.pooling=gem"),
 }
 CLEAN = """
 import json, sys, torch
@@ -109,7 +105,8 @@ def published(images: Path, some_images: list[str], tmp_path_factory: pytest.Tem
         for name, overrides in RUNS.items():
             if name == "lora" and "strategy=lora" in DELETED:
                 continue
-            data = ("data=folder", f"data.root={images}", *SHORT, "logger=none", f"hydra.run.dir={workdir}/runs/{name}")
+            data = ("data=folder", f"data.root={images}", *SHORT, "trainer.max_epochs=1", "logger=none")
+            data += (f"hydra.run.dir={workdir}/runs/{name}",)
             run_script("train.py", *data, *overrides)
             run_dir = workdir / "runs" / name
             run_script("scripts/publish.py", str(run_dir))
@@ -181,7 +178,7 @@ def test_nothing_of_this_machine_is_published(published: dict[str, Published], i
 def test_transformers_prepares_images_as_the_run_did(published: dict[str, Published], images: Path) -> None:
     transformers = pytest.importorskip("transformers")
     path = sorted(images.glob("test/*/*.jpg"))[0]
-    for name in ("torchvision", "bundled"):
+    for name in ("mlp", "bundled"):
         folder = published[name].folder
         processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
         with Image.open(path) as image:
@@ -194,14 +191,28 @@ def test_transformers_prepares_images_as_the_run_did(published: dict[str, Publis
         assert (found - wanted).abs().mean() < 0.02
 
 
-def test_a_folder_of_somebody_elses_stops_before_the_model_is_loaded(
-    published: dict[str, Published], cli: Callable[..., Any], workdir: Path
-) -> None:
+def test_a_folder_of_somebody_elses_is_left_alone(published: dict[str, Published], workdir: Path) -> None:
     (workdir / "mine").mkdir()
     (workdir / "mine" / "thesis.tex").write_text("x")
-    run_dir = published["torchvision"].run_dir.parents[1] / "elsewhere" / "torchvision"
-    done = cli("scripts/publish.py", str(run_dir), "--to", "mine")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert "mine holds thesis.tex, which wasn't published from here" in done.stderr
-    assert [path.name for path in workdir.iterdir()] == ["mine"]
+    run_dir = published["pooled"].run_dir.parents[1] / "elsewhere" / "pooled"
+    with pytest.raises(SystemExit, match=r"^error: .*mine holds thesis\.tex, which wasn't published from here[^\n]*$"):
+        run_script("scripts/publish.py", str(run_dir), "--to", "mine")
+    assert [path.name for path in workdir.rglob("*")] == ["mine", "thesis.tex"]
+
+
+def test_a_run_is_published_on_the_hub(
+    published: dict[str, Published], workdir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_dir = published["pooled"].run_dir.parents[1] / "elsewhere" / "pooled"
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with fake_hub() as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.address)
+        run_script("scripts/publish.py", str(run_dir), "--to", "x/y", "--hub", "me/colours", "--license", "mit")
+        said = "".join(capfd.readouterr())
+        assert said.split() == [str(workdir / "x" / "y"), f"{hub.address}/me/colours"]
+    assert hub.made[0]["visibility"] == "private"
+    files = {str(path.relative_to("x/y")): path.read_bytes() for path in Path("x/y").rglob("*") if path.is_file()}
+    assert hub.files == files
+    assert b"\nlicense: mit\n" in files["README.md"]
+    assert b'snapshot_download("me/colours")' in files["README.md"]
+    assert not [name for name, content in files.items() if b"hf_secret" in content]
