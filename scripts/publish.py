@@ -68,7 +68,7 @@ def card_of(run: Run, told: argparse.Namespace) -> "Card":
     from project.reporting.numbers import class_scores
     from project.reporting.run_folder import RunFolder
 
-    title = told.hub.split("/")[1] if told.hub else Path(told.to).name if told.to else "Image classifier"
+    title = told.hub.split("/")[1] if told.hub else Path(told.to).absolute().name if told.to else "Image classifier"
     code: Any = next(iter(entry_points(group=MODEL))).dist
     said = {
         "title": title,

@@ -74,6 +74,15 @@ def test_a_card_shows_any_class_as_it_is_called(tmp_path: Path) -> None:
         assert found == (wanted if len(wanted) <= 80 else f"{wanted[:79]}…")
 
 
+def test_a_card_without_scores_has_no_empty_lists_at_its_head(tmp_path: Path) -> None:
+    nothing = known(["a", "b"]) | {"metrics": {}}
+    write_card(tmp_path / "README.md", Card("x"), nothing, Plain(nn.Linear(2, 2)), [])
+    head = (tmp_path / "README.md").read_text().split("---")[1]
+    assert "[]" not in head
+    assert "model-index" not in head
+    assert "license: unknown" in head
+
+
 def test_code_ends_where_it_ends() -> None:
     html = MarkdownIt().render(code("python", "x = 1\n```\n# y"))
     assert html.startswith("<pre>")

@@ -29,11 +29,12 @@ def header(card: "Card", known: dict[str, Any], library: str) -> str:
         library_name=library,
         pipeline_tag=TASK,
         tags=list(dict.fromkeys([TASK, library, "transfer-learning"])),
-        metrics=list(scores),
+        metrics=list(scores) or None,  # the Hub takes no empty list for a model's index
         model_name=printable(card.title),
         eval_results=[
             EvalResult(task_type=TASK, metric_type=name, metric_value=value, **dataset)
             for name, value in scores.items()
-        ],
+        ]
+        or None,
     )
     return f"---\n{data.to_yaml()}\n---"
