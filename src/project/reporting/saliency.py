@@ -37,7 +37,7 @@ def write_saliency(run: RunFolder, model: "Classifier") -> list[Path]:
     for path, image in zip(paths, images.values(), strict=True):
         guess = torch.tensor([split.predicted[int(path.stem.rpartition("_")[2])]])
         path.parent.mkdir(exist_ok=True)
-        _overlay(image, saliency(model, image[None], guess)[0]).save(path, quality=85)
+        overlay(image, saliency(model, image[None], guess)[0]).save(path, quality=85)
     return paths
 
 
@@ -60,10 +60,10 @@ def saliency(model: "Classifier", images: Tensor, classes: Tensor) -> Tensor:
     return smooth / most.clamp(min=torch.finfo(torch.float32).tiny)
 
 
-def _overlay(image: Tensor, strength: Tensor) -> Image.Image:
-    """The image in grey, and in colour what matters."""
+def overlay(image: Tensor, strength: Tensor, side: int = SIDE) -> Image.Image:
+    """A uint8 image [3, height, width] in grey, and in colour what of it matters, `side` pixels wide and high."""
     heat = colormaps["inferno"](strength.numpy())[..., :3] * 255
     grey = image.float().mean(dim=0).numpy()[..., None]
     share = 0.25 + 0.6 * strength.numpy()[..., None]
     mixed = Image.fromarray((grey * (1 - share) + heat * share).clip(0, 255).astype(np.uint8))
-    return mixed.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return mixed.resize((side, side), Image.Resampling.BILINEAR)

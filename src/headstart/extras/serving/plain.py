@@ -108,7 +108,6 @@ def _with_head(
             code += f"\nmodel.{attribute} = {as_code(head)}"
         network.set_submodule(place, deepcopy(head))
     try:
-    try:
         missing, unexpected = network.load_state_dict(backbone.state_dict(), strict=False)
     except RuntimeError:  # other shapes: an owner's own network of that name
         return None

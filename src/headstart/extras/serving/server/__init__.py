@@ -1,0 +1,1 @@
+"""A web page and a JSON endpoint for a trained model, in one process: see scripts/serve.py."""
