@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import socket
 from collections.abc import Callable
 from http import HTTPStatus
@@ -18,20 +17,15 @@ from .limits import Limits
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at an address, to be listened on later; raises UserError where it can't be had."""
+    """A socket at an address, where clients wait until they are answered; raises UserError where it can't be had."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        listener = socket.socket(family, kind)
-        if os.name == "posix":  # elsewhere, it lets two servers have one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        if not 0 <= port < 65536:  # the system would take its last 16 bits
+            raise OverflowError("a port is a number from 0 to 65535")
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family)
     except (OSError, OverflowError, UnicodeError) as error:
-        raise UserError(
-            f"{host}:{port} can't be served at ({_reason(error)}): choose others by --host and --port"
-        ) from None
-    return listener
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise UserError(f"{host}:{port} can't be served at ({reason}): choose others by --host and --port") from None
 
 
 def url_of(listener: socket.socket) -> str:
@@ -69,6 +63,7 @@ def server_of(app: Starlette, on_start: Callable[[], None], limits: Limits | Non
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=int(limits.body_seconds),
         timeout_graceful_shutdown=int(limits.body_seconds + limits.refused_seconds) + 1,
     )
     return Server(config)
@@ -125,7 +120,3 @@ class Protocol(H11Protocol):
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n{header}"
         self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         self.transport.close()
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
