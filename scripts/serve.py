@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headstart.errors import UserError, listed, printable, readable_errors
-from headstart.machine import prepare_process, quick_imports, terminal
+from headstart.machine import prepare_process, quick_imports, share_freed_memory, terminal
 from headstart.runs import Run, find_run
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def main() -> None:
         raise UserError(f"a server needs the package {error.name}: pip install -e .[serve]") from error
     listener = listen(arguments.host, arguments.port)  # before seconds are spent on a model
     prepare_process()
+    share_freed_memory()
     with quick_imports():
         serve(run, listener)
 

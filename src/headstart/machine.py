@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Precision = Literal["bf16-mixed", "32-true"]
 FLOAT16 = ("16-mixed", "16", 16)
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in <malloc.h>
+TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # their numbers in <malloc.h>
 STOPS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")  # signals that ask for an end; Windows knows the first two
 SIGNALS = tuple(getattr(signal, name) for name in STOPS if hasattr(signal, name))
 YOUNG = 20_000  # objects that Python makes before it looks for garbage
@@ -121,12 +121,21 @@ def reuse_freed_memory() -> None:
     By default it maps every large tensor anew, and the system clears each page before it is used: a third of the time
     of a forward pass on a CPU. See `man 3 mallopt`.
     """
+    _mallopt({MMAP_THRESHOLD: 1 << 30, TRIM_THRESHOLD: (1 << 31) - 1})
+
+
+def share_freed_memory() -> None:
+    """Let all threads that begin from now on share one heap: each would keep as much as it once needed at most."""
+    _mallopt({ARENA_MAX: 1})
+
+
+def _mallopt(options: dict[int, int]) -> None:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, musl; Windows
         return
-    mallopt(MMAP_THRESHOLD, 1 << 30)
-    mallopt(TRIM_THRESHOLD, (1 << 31) - 1)
+    for option, value in options.items():
+        mallopt(option, value)
 
 
 def terminal(**options: Any) -> "Console":

@@ -24,7 +24,8 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)
     except (OSError, OverflowError, UnicodeError) as error:
-        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        said = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        reason = said.partition(" (while")[0]  # Python says the address once more
         raise UserError(f"{host}:{port} can't be served at ({reason}): choose others by --host and --port") from None
 
 
