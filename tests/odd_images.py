@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 14_000
-TOO_LARGE = "has 196,000,000 pixels, more than data.max_pixels=178,956,970"
+TOO_LARGE = "has 196,000,000 pixels, more than 178,956,970"
 
 
 def saved(ending: str, side: int = 64) -> bytes:

@@ -18,7 +18,7 @@ from ..errors import UserError, listed
 from ..files import manifest, write_atomically
 from ..machine import usable_cores
 from .decoder_output import decode_each
-from .decoding import BrokenImageError, read_image
+from .decoding import BrokenImageError, TooLargeError, read_image
 from .looks import CheckedImages, Look, look_at
 from .splits import MOST
 from .table import SPLITS, ImageTable
@@ -94,6 +94,11 @@ def check_images(
     return checked
 
 
+def problem_with(error: BrokenImageError) -> str:
+    """What is wrong with an image of a data set, and which key it is that it may not be so large."""
+    return f"{error} (data.max_pixels)" if isinstance(error, TooLargeError) else str(error)
+
+
 def leave_out(table: ImageTable, broken: set[str]) -> ImageTable:
     """The table without broken images; raises UserError for a class that loses all of its training images."""
     train, val, test, *folds = table.without(broken)
@@ -146,7 +151,7 @@ def _look_at(paths: Sequence[str], max_pixels: int) -> tuple[dict[str, str], dic
         try:
             return None, look_at(read_image(path, max_pixels))
         except BrokenImageError as error:
-            return str(error), None
+            return problem_with(error), None
 
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
 

@@ -4,6 +4,7 @@ import re
 import warnings
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -13,23 +14,15 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from ..errors import UserError
 from .decoder_output import held_stderr
+from .endings import RAW, UNREADABLE
 from .values import to_rgb
 
-READ_BY_PILLOW = (
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .avif .avifs .gif .bmp .dib .tif .tiff .jp2 .j2k .j2c .jpc .jpf .jpx "
-    ".ppm .pgm .pbm .pnm .pfm .tga .icb .vda .vst .pcx .dcx .sgi .rgb .rgba .bw .dds .psd .qoi .ras .msp .xbm .xpm "
-    ".ico .icns .cur .blp .ftc .ftu .fli .flc .pcd .pxr"
-)
-OF_CAMERAS = (  # many are TIFF files, of which Pillow would read the thumbnail
-    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl "
-    ".sr2 .srf .srw .x3f"
-)
-ENDINGS, RAW = frozenset(READ_BY_PILLOW.split()), frozenset(OF_CAMERAS.split())  # of files taken for images
-UNREADABLE = RAW | {".heic", ".heif", ".hif", ".jxl"}
 JPEG_MAGIC = b"\xff\xd8\xff"
 END_OF_JPEG = b"\xff\xd9"
 PROGRESSIVE, SCAN, MARKER = 0xC2, 0xDA, re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # the last one: after a scan's data
 FLIPS = {2: (-1,), 3: (-1, -2), 4: (-2,), 5: (), 6: (-1,), 7: (-1, -2), 8: (-2,)}  # from 5 on, after a transposition
+
+_loading = Lock()  # the same PIL image may be asked for by several threads, and reads its file once
 
 Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, which may be a higher one than Pillow's
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of damaged metadata, and they name no file
@@ -37,6 +30,10 @@ warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # of dama
 
 class BrokenImageError(UserError):
     """A file that is no image, or too large a one; the message is one line that names it."""
+
+
+class TooLargeError(BrokenImageError):
+    """An image of more pixels than it may have."""
 
 
 def read_image(path: str | Path, max_pixels: int | None = None) -> Tensor:
@@ -50,7 +47,7 @@ def read_image(path: str | Path, max_pixels: int | None = None) -> Tensor:
 
     Raises:
         BrokenImageError: the file can't be read or decoded, nothing says in which range its values lie, or its header
-            speaks of more than `max_pixels` pixels.
+            speaks of more than `max_pixels` pixels (TooLargeError).
     """
     try:
         content = Path(path).read_bytes()
@@ -74,7 +71,18 @@ def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None
     except Exception as error:  # on a broken file, a decoder raises anything
         remedy = ": convert it to JPEG, PNG or TIFF" if str(name).lower().endswith(tuple(UNREADABLE)) else ""
         raise BrokenImageError(f"{name} can't be decoded ({_reason(error)}){remedy}") from error
-    raise BrokenImageError(f"{name} has {pixels:,} pixels, more than data.max_pixels={max_pixels:,}")
+    raise TooLargeError(f"{name} has {pixels:,} pixels, more than {max_pixels:,}")
+
+
+def decode_pil(image: Image.Image, max_pixels: int | None = None) -> Tensor:
+    """`read_image` for a PIL image, which may be of a file that is not decoded yet; raises BrokenImageError."""
+    if max_pixels is not None and image.width * image.height > max_pixels:
+        raise TooLargeError(f"the PIL image has {image.width * image.height:,} pixels, more than {max_pixels:,}")
+    try:
+        with _loading:
+            return _upright(_decode_with_pillow(image), image)
+    except Exception as error:
+        raise BrokenImageError(f"the PIL image can't be decoded ({_reason(error)})") from error
 
 
 def _decode_jpeg(content: bytes) -> Tensor:

@@ -10,15 +10,13 @@ from typing import Any
 
 from headstart.errors import UserError, printable
 from headstart.files import ClassFolders
-from headstart.images.decoding import ENDINGS, UNREADABLE
+from headstart.images.endings import TAKEN
 from headstart.images.folders import folders, foreign, refuse_dead_link, walk
 from headstart.images.split_folders import refuse_splits_as_classes, split_dirs
 from headstart.images.splits import Splitting
 from headstart.images.table import ImageTable, Row, image_table, kinds, sorted_classes
 
 from .datamodule import ImageData
-
-TAKEN = ENDINGS | UNREADABLE  # the latter to be named as broken: they belong to the set
 
 
 def folder(root: ClassFolders, **options: Any) -> ImageData:

@@ -16,7 +16,7 @@ from unicodedata import normalize
 
 from headstart.errors import UserError, did_you_mean, listed
 from headstart.files import TableFile
-from headstart.images.decoding import ENDINGS as IMAGES
+from headstart.images.endings import ENDINGS as IMAGES
 from headstart.images.table import SPLIT_NAMES, Row, image_table
 
 from .datamodule import ImageData

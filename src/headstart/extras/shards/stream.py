@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ...errors import UserError
+from ...images.checks import problem_with
 from ...images.decoder_output import decode_each
 from ...images.decoding import BrokenImageError, decode_image
 from ...images.loading import Loading, threads
@@ -78,7 +79,7 @@ class ShardStream(IterableDataset[LoadedBatch]):
                 raise BrokenImageError(f"{sample.name} {sample.problem}")
             image = decode_image(sample.content, sample.name, self.loading.max_pixels)
         except BrokenImageError as error:
-            return str(error)
+            return problem_with(error)
         return self.look(image, [*self.draw, crc32(sample.lasting_name.encode(errors="surrogateescape"))])
 
     def _samples(self) -> Iterator[Packed]:

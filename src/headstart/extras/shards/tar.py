@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 
 from ...errors import UserError, listed
 from ...files import manifest, write_atomically
-from ...images.decoding import ENDINGS
+from ...images.endings import ENDINGS
 
 IMAGES = frozenset(ending[1:] for ending in ENDINGS)
 LABELS = ("cls", "json")
