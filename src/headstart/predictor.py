@@ -1,6 +1,6 @@
 """Classes and probabilities for images, by a trained model: `headstart.load(RUN).predict("image.jpg")`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,10 +15,10 @@ from torch import Tensor
 from .errors import UserError
 from .features.fast_network import fold_batchnorms
 from .images.checks import MAX_PIXELS
-from .images.decoding import BrokenImageError, read_image
+from .images.decoder_output import decode_each
+from .images.decoding import BrokenImageError, decode_pil, read_image
 from .images.loading import threads
 from .images.transforms import ResizeAndCrop
-from .images.values import to_rgb
 from .machine import best_precision
 from .runs import find_run
 
@@ -40,13 +40,13 @@ class Predictor:
     """What a trained model says about images.
 
     `model` maps uint8 images [batch, 3, crop, crop] to logits [batch, classes], and has `classes`, `preprocessing` and
-    `backbone`, as the project's Classifier does. It is taken to the best device there is, and the same fast way as in
-    training: BatchNorms folded, in bf16 where the hardware computes in it, unless `precision` is "32-true".
+    `backbone`, as the project's Classifier does. It is changed, to go the same fast way as in training: on the best
+    device there is, BatchNorms folded, in bf16 where the hardware computes in it, unless `precision` is "32-true".
     `temperature` divides the logits.
     """
 
     def __init__(self, model: Any, precision: str = "auto", temperature: float = 1.0) -> None:
-        self.model, self.temperature = model.eval(), temperature
+        self.model, self.temperature = model.eval().cpu(), temperature
         self.classes, self.preprocessing = tuple(model.classes), model.preprocessing
         self.device = best_device()
         self.precision = FLOAT32 if precision == FLOAT32 else best_precision(self.device.type)
@@ -56,23 +56,43 @@ class Predictor:
         model.to(self.device)
         self._prepare = ResizeAndCrop(self.preprocessing)
 
-    def predict(self, images: AnyImage | Sequence[AnyImage]) -> list[tuple[str, float]]:
-        """The likeliest class of each image, and its probability.
+    def predict(self, images: AnyImage | Iterable[AnyImage]) -> list[tuple[str, float]]:
+        """The likeliest class of each image, and its probability: a list of pairs, even for one image.
 
         An image is a file's path, a PIL image, or uint8: an array [height, width, 3] (or [height, width] of grey), a
-        tensor [3, height, width]; all of any size. One image, a list of them, or a batch of arrays [images, height,
-        width, 3] or tensors [images, 3, height, width].
+        tensor [3, height, width]; all in RGB and of any size. Give one, or a list (or anything else to go through) of
+        them, or a batch: an array [images, height, width, 3] or a tensor [images, 3, height, width]. Files and PIL
+        images are turned upright as their EXIF says.
 
-        Raises UserError for what is no image.
+        Raises UserError for what is no image, a broken file's path included; `each` goes on with the others.
 
         >>> import headstart
-        >>> predictor = headstart.load("logs/runs/2026-11-23_14-25-42")      # doctest: +SKIP
-        >>> predictor.predict(["1.jpg", "2.jpg"])                            # doctest: +SKIP
+        >>> predictor = headstart.load("logs/runs/2026-11-23_14-25-42")
+        >>> predictor.predict("1.jpg")
+        [('circle', 0.98)]
+        >>> from PIL import Image
+        >>> image = Image.open("2.jpg")
+        >>> predictor.predict(["1.jpg", image])
         [('circle', 0.98), ('star', 0.71)]
+        >>> import numpy as np
+        >>> array = np.asarray(image)
+        >>> array.shape, array.dtype
+        ((96, 96, 3), dtype('uint8'))
+        >>> predictor.predict(np.stack([array, array]))
+        [('star', 0.71), ('star', 0.71)]
+        >>> import torch
+        >>> tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+        >>> predictor.predict(tensor)
+        [('star', 0.71)]
+
+        All probabilities, for uint8 images of the model's own size:
+
+        >>> images = torch.stack([predictor.read("1.jpg"), predictor.read(image)])
+        >>> predictor.probabilities(images).shape == (2, len(predictor.classes))
+        True
         """
-        several = isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4
         found: list[tuple[str, float]] = []
-        for some in parts(images if several else [images], BATCH_SIZE):
+        for some in parts(as_images(images), BATCH_SIZE):
             best = self.probabilities(torch.stack(list(threads().map(self.read, some)))).max(dim=1)
             found += [(self.classes[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
         return found
@@ -90,10 +110,17 @@ class Predictor:
         return (logits.float() / self.temperature).softmax(dim=1).cpu()
 
     def each(self, paths: Sequence[str], max_pixels: int = MAX_PIXELS, batch_size: int = BATCH_SIZE) -> Iterator[Read]:
-        """What comes of every file, in order; a broken one has an `error`, and the others go on."""
+        """What comes of every file, in order; a broken one has an `error`, and the others go on.
+
+        As before a training, damage that a decoder only warns of is damage: what other threads print to stderr
+        meanwhile would be taken for such a warning.
+        """
         read = partial(self._try_to_read, max_pixels=max_pixels)
         for some in parts(paths, batch_size):
-            outcomes = list(threads().map(read, some))
+            outcomes = [
+                f"{path} can't be decoded ({warning})" if warning else outcome
+                for path, (outcome, warning) in zip(some, decode_each(read, some, threads().map), strict=True)
+            ]
             whole = [outcome for outcome in outcomes if isinstance(outcome, Tensor)]
             found = iter(self.probabilities(torch.stack(whole)) if whole else ())
             for path, outcome in zip(some, outcomes, strict=True):
@@ -113,7 +140,7 @@ def load(run: str | Path = "latest") -> Predictor:
     where there is no such model, or one that isn't safe to load.
     """
     found = find_run(run)
-    return Predictor(load_classifier(found.checkpoint), found.results.get("hardware", {}).get("precision", "auto"))
+    return Predictor(load_classifier(found.checkpoint), found.precision)
 
 
 def load_classifier(checkpoint: str | Path) -> Any:
@@ -136,17 +163,24 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def as_images(images: AnyImage | Iterable[AnyImage]) -> Sequence[AnyImage]:
+    """One image, or all that there are, in a sequence."""
+    if isinstance(images, np.ndarray | Tensor):
+        return images if images.ndim == 4 else [images]  # pyright: ignore[reportReturnType] (it is as good as one)
+    return [*images] if isinstance(images, Iterable) and not isinstance(images, str | bytes) else [images]
+
+
 def as_tensor(image: AnyImage) -> Tensor:
-    """An image as uint8 [3, height, width], upright if it is a file; raises UserError for what is none."""
+    """An image as uint8 [3, height, width], upright if it is a file or of PIL; raises UserError for what is none."""
     if isinstance(image, str | Path):
-        return read_image(image)
+        return read_image(image, MAX_PIXELS)
     if isinstance(image, Image.Image):
-        image = np.array(to_rgb(image))
+        return decode_pil(image, MAX_PIXELS)
     is_array = isinstance(image, np.ndarray)
-    tensor = torch.from_numpy(np.ascontiguousarray(image)) if is_array else image
-    if not isinstance(tensor, Tensor) or tensor.dtype != torch.uint8:
-        kind = getattr(tensor, "dtype", type(image).__name__)
+    if not isinstance(image, np.ndarray | Tensor) or image.dtype not in (np.uint8, torch.uint8):
+        kind = getattr(image, "dtype", type(image).__name__)
         raise UserError(f"an image is a path, a PIL image, or uint8 in an array or a tensor, and not {kind}")
+    tensor = torch.from_numpy(np.require(image, requirements=["C", "W"])) if is_array else image.cpu()
     if is_array and tensor.ndim == 2:
         tensor = tensor.expand(3, -1, -1)
     elif is_array and tensor.ndim == 3:

@@ -1,6 +1,7 @@
 """Where a trained model lies: in the folder of a run, of a sweep (its best run), or in a checkpoint alone."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from .errors import UserError
 
 RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
 RESULTS, SWEEP, BEST = "results.json", "sweep.json", Path("checkpoints", "best.ckpt")
+OF_A_RUN, OF_A_SWEEP = (RESULTS, ".hydra"), (SWEEP, "multirun.yaml")  # one of them lies in its folder
 
 
 class Run(NamedTuple):
@@ -16,6 +18,17 @@ class Run(NamedTuple):
     checkpoint: Path
     folder: Path | None
     results: dict[str, Any]
+
+    @property
+    def precision(self) -> str:
+        """The precision that it was trained in; "auto" where nothing says so."""
+        hardware = self.results.get("hardware")
+        return str(hardware.get("precision", "auto")) if isinstance(hardware, dict) else "auto"
+
+    @property
+    def is_best(self) -> bool:
+        """Whether it is the checkpoint that `results` and the run's predictions are about."""
+        return bool(self.folder) and self.checkpoint.absolute() == (self.folder / BEST).absolute()
 
 
 def find_run(place: str | Path) -> Run:
@@ -37,13 +50,14 @@ def find_run(place: str | Path) -> Run:
 def read_results(run_dir: str | Path) -> dict[str, Any]:
     """What stands in a run's `results.json`; nothing where there is no whole one."""
     try:
-        return json.loads((Path(run_dir) / RESULTS).read_text())
+        content = json.loads((Path(run_dir) / RESULTS).read_text())
     except (OSError, ValueError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _run(folder: Path) -> Run:
-    if not (folder / BEST).is_file() and not (folder / RESULTS).exists():
+    if not any((folder / sign).exists() for sign in (BEST, *OF_A_RUN)):
         folder = _best_of(folder)
     if not (folder / BEST).is_file():
         raise UserError(f"{folder} holds no trained model: there is no {BEST} in it")
@@ -52,18 +66,33 @@ def _run(folder: Path) -> Run:
 
 def _best_of(sweep_dir: Path) -> Path:
     """The run of a sweep's jobs that has the best score, the first of equal ones."""
+    if not any((sweep_dir / sign).exists() for sign in OF_A_SWEEP) and not any(sweep_dir.glob(f"*/{RESULTS}")):
+        raise UserError(f"{sweep_dir} is no folder of a run or a sweep: there is no {RESULTS} and no {SWEEP} in it")
+    scored = _scored(sweep_dir)
+    if not scored:
+        raise UserError(f"none of the runs in {sweep_dir} has ended with a score")
+    for key, what in (("monitor", "were scored by different metrics"), ("classes", "know different classes")):
+        if len({str(said.get(key)) for said in scored.values()}) > 1:
+            raise UserError(f"the runs in {sweep_dir} {what}: name one of them")
+    lowest = {said.get("best") for said in scored.values()} == {"min"}
+    return (min if lowest else max)(scored, key=lambda folder: scored[folder]["score"])
+
+
+def _scored(sweep_dir: Path) -> dict[Path, dict[str, Any]]:
+    """The `results.json` of the jobs that have ended, by folder; a score that is no number is none."""
     found = {path.parent: read_results(path.parent) for path in sorted(sweep_dir.rglob(RESULTS))}
-    ended = {folder: said for folder, said in found.items() if said.get("status") == "finished"}
-    if not ended:
-        raise UserError(f"{sweep_dir} is no folder of a run or a sweep that has ended: there is no {RESULTS} in it")
-    if len({said["monitor"] for said in ended.values()}) > 1:
-        raise UserError(f"the runs in {sweep_dir} were scored by different metrics: name one of them")
-    lowest = {said.get("best", "max") for said in ended.values()} == {"min"}
-    return (min if lowest else max)(ended, key=lambda folder: ended[folder]["score"])
+    return {folder: said for folder, said in found.items() if _has_ended(said)}
+
+
+def _has_ended(results: dict[str, Any]) -> bool:
+    score = results.get("score")
+    return results.get("status") == "finished" and isinstance(score, int | float) and not math.isnan(score)
 
 
 def _latest() -> Path:
-    ended = [*RUNS_DIR.glob(f"*/{RESULTS}"), *SWEEPS_DIR.glob(f"*/{SWEEP}")]
-    if not ended:
+    """The folder of the run, or the sweep, that has ended last; those that failed or were stopped are passed over."""
+    runs = [path for path in RUNS_DIR.glob(f"*/{RESULTS}") if read_results(path.parent).get("status") == "finished"]
+    sweeps = [path for path in SWEEPS_DIR.glob(f"*/{SWEEP}") if _scored(path.parent)]
+    if not (ended := [*runs, *sweeps]):
         raise UserError(f"latest: no run has ended in {RUNS_DIR}, and no sweep in {SWEEPS_DIR}")
     return max(ended, key=lambda path: path.stat().st_mtime_ns).parent
