@@ -43,7 +43,9 @@ def find_run(place: str | Path) -> Run:
         folder = next((above for above in path.absolute().parents if (above / RESULTS).exists()), None)
         return Run(path, folder, read_results(folder) if folder else {})
     if not path.is_dir() or not str(place):  # which would be this folder
-        raise UserError(f"there is no {place or 'run of that name'}: name the folder of a run or a sweep, a checkpoint, or latest")
+        raise UserError(
+            f"there is no {place or 'run of that name'}: name the folder of a run or a sweep, a checkpoint, or latest"
+        )
     return _run(path)
 
 

@@ -149,9 +149,9 @@ def test_what_is_no_image_is_one_line(predictor: Predictor, wrong: Any) -> None:
 
 def test_a_broken_pil_image_is_one_line(predictor: Predictor, tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(saved("png")[:-50])
-    with Image.open(tmp_path / "cut.png") as image:
-        with pytest.raises(UserError, match=r"the PIL image can't be decoded \(image file is truncated"):
-            predictor.predict(image)
+    cut = pytest.raises(UserError, match=r"the PIL image can't be decoded \(image file is truncated")
+    with Image.open(tmp_path / "cut.png") as image, cut:
+        predictor.predict(image)
     with pytest.raises(UserError, match="the PIL image can't be decoded"):
         predictor.predict(image)  # which is closed by now
 

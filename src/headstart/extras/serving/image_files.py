@@ -28,10 +28,12 @@ def find_images(names: Iterable[str]) -> list[str]:
         if URL.match(unknown[0]):
             raise UserError(f"{unknown[0]} is a URL: download it first; images are files, folders or globs")
         raise UserError(f"there is no {listed(unknown)}: name image files, folders or globs")
-    found = [path for name in names for path in _images_of(name)]
     real_folder = cache(os.path.realpath)
-    once = {(real_folder(os.path.dirname(path)), os.path.basename(path)): path for path in reversed(found)}  # noqa: PTH119, PTH120 (paths need not be whole)
-    return list(reversed(once.values()))
+    found: dict[tuple[str, str], str] = {}
+    for path in (path for name in names for path in _images_of(name)):
+        folder, file = os.path.split(path)
+        found.setdefault((real_folder(folder), file), path)
+    return [*found.values()]
 
 
 def _there(name: str) -> bool:
@@ -47,8 +49,11 @@ def _images_of(name: str) -> list[str]:
             raise UserError(f"{name} is neither a file nor a folder")
         return [path]
     matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (keeps a path as it was typed)
+    typed = Path(path).parts
+    matches = [one for one in matches if not any(foreign(part) for part in Path(one).parts if part not in typed)]
     found = [one for one in matches if os.path.isfile(one) and _is_image(one)]  # noqa: PTH113
-    found += [image for one in matches if os.path.isdir(one) and "**" not in path for image in _all_in(one)]  # noqa: PTH112
+    if "**" not in path:  # which has found what is in the folders already
+        found += [image for one in matches if os.path.isdir(one) for image in sorted(_all_in(one))]  # noqa: PTH112
     if not found:
         there = f", but {len(matches):,} other files or folders" if matches else ""
         raise UserError(f"{name} matches no image{there}")

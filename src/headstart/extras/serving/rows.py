@@ -81,11 +81,11 @@ def writing(path: Path, columns: Sequence[str]) -> Iterator[Write]:
     """
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.touch()
-        except OSError as error:
-            raise UserError(f"{path} can't be written ({error.strerror}): choose another --output") from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+    except OSError as error:
+        raise UserError(f"{path} can't be written ({error.strerror}): choose another --output") from error
+    try:
         with FORMATS[path.suffix.lower()](part, columns) as write:
             yield write
         part.replace(path)
