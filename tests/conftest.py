@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from runs import ROOT, TINY, Train
+from trained import train_once
 
 os.environ["OMP_NUM_THREADS"] = "1"  # the suite runs on all cores already; before torch is imported
 os.environ["WANDB_MODE"] = "offline"
@@ -76,6 +77,12 @@ def huggingface_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network.save_pretrained(folder)
     ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
+    """The folder of a run on the few images, for tests that look at one and change nothing in it."""
+    return train_once(tmp_path_factory.mktemp("run"), images)
 
 
 @pytest.fixture

@@ -254,6 +254,6 @@ def test_evaluate_repeats_the_runs_test(
         assert f"{accuracy:.4f}" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"^error: data\.root has no value"):
         evaluate(monkeypatch, str(run_dir), "data=folder")
-    shutil.rmtree(tmp_path / "elsewhere" / "red")
-    with pytest.raises(SystemExit, match=r"^error: the checkpoint knows the classes"):
+    (tmp_path / "elsewhere" / "red").rename(tmp_path / "elsewhere" / "rot")
+    with pytest.raises(SystemExit, match=r"^error: the model doesn't know 'rot'"):
         evaluate(monkeypatch, str(run_dir), *everything)
