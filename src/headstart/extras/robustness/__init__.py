@@ -73,7 +73,7 @@ def robustness(predict: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tens
         hits = [(predict(one).argmax(dim=1) == labels).sum() for one in _versions(images)]
         right += torch.stack(hits)
         count += len(labels)
-    accuracy = (right / max(count, 1)).tolist()
+    accuracy = (right.double() / max(count, 1)).tolist()
     names = [("none", ""), *((name, form.format(one)) for name, (_, form, some) in SHIFTS.items() for one in some)]
     return [Shifted(*name, value, value - accuracy[0]) for name, value in zip(names, accuracy, strict=True)]
 
