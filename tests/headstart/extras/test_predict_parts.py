@@ -77,28 +77,6 @@ class TestFindImages:
         assert "\n" not in str(caught.value)
 
 
-def drawn(temperature: float, images: int = 4000) -> tuple[Any, Any]:
-    """Probabilities that are as sure as if labels were drawn at another temperature, and the labels."""
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (images, 5))
-    labels = (logits / temperature + rng.gumbel(size=logits.shape)).argmax(axis=1)
-    powers = np.exp(logits)
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32), labels
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_that_labels_were_drawn_at_is_found(temperature: float) -> None:
-    probabilities, labels = drawn(temperature)
-    found = fit_temperature(probabilities, labels)
-    assert found == pytest.approx(temperature, rel=0.1)
-
-    def loss(at: float) -> float:
-        return -np.log(at_temperature(probabilities, at)[np.arange(len(labels)), labels]).mean()
-
-    assert loss(found) < min(loss(found * 0.98), loss(found * 1.02))
-    assert (at_temperature(probabilities, found).argmax(axis=1) == probabilities.argmax(axis=1)).all()
-
-
 def test_probabilities_of_nothing_and_labels_that_say_nothing() -> None:
     sure = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0]], dtype=np.float32)
     assert fit_temperature(sure, np.array([0, 1, 0])) == 1

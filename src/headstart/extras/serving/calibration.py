@@ -13,11 +13,11 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int64
     """The temperature that gives `labels` [images] the highest likelihood (Guo et al. 2017), from 0.05 to 20.
 
     `probabilities` [images, classes] are those at a temperature of 1: their logarithms are the logits, but for a
-    constant that changes nothing. In 1 / temperature the likelihood is concave, so that its slope has one zero. Where
-    every image is right, the lowest temperature would be the best: such images say nothing about it, and it is 1.
+    constant that changes nothing. In 1 / temperature the likelihood is concave, so that its slope has one zero. It is 1
+    where there is nothing to fit: no image, all classes equally likely, or every image right (the lower the better).
     """
     logits = _logits(probabilities)
-    if (logits.argmax(axis=1) == labels).all():  # or where there are no images at all
+    if (logits.argmax(axis=1) == labels).all() or not np.ptp(logits, axis=1).any():
         return 1.0
     low, high = np.log(1 / HIGHEST), np.log(1 / LOWEST)
     own = logits[np.arange(len(labels)), labels].mean()
