@@ -1,7 +1,8 @@
-"""Write the report of a run anew, compare runs, or draw all jobs of a sweep: `python scripts/report.py RUN|SWEEP ...`.
+"""Write the report of a run or a sweep anew, or compare runs: `python scripts/report.py RUN|SWEEP ...`.
 
-A run's report.html and plots lie in its folder; of several runs, logs/comparison.html (or --output=FILE) says what is
-different. Nothing is computed anew: results.json, metrics.csv and predictions.parquet in the folder are all it takes.
+A run's report.html and plots lie in its folder; a sweep's sweep.html and sweep.csv in its own, also while it runs; of
+several runs, logs/comparison.html (or --output=FILE) says what is different. Nothing is computed anew: results.json,
+metrics.csv and predictions.parquet in the folders are all it takes.
 """
 
 import sys
@@ -32,10 +33,24 @@ def main(arguments: list[str]) -> None:
         output = (outputs or [COMPARISON])[0]
         console.print(str(write_comparison(runs, output)), markup=False)
         return
+    if runs != folders:
+        show_sweep(folders[0])
     for run_dir in runs:
         run = RunFolder(run_dir)
         for path in (*draw_plots(run), write_report(run)):
             console.print(str(path), markup=False)
+
+
+def show_sweep(folder: Path) -> None:
+    """Write and print what the jobs of a sweep came to, and say where it is."""
+    from project.reporting.sweep_files import tables, write_sweep
+    from project.reporting.sweep_folder import SweepFolder
+
+    sweep = SweepFolder(folder)
+    if sweep.jobs:
+        terminal().print(*tables(sweep), sep="\n", soft_wrap=True)
+        for path in write_sweep(sweep):
+            terminal(soft_wrap=True).print(str(path), markup=False)
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """What a sweep comes to: its jobs, and the means over its folds."""
 
+import csv
 import json
 import math
 import multiprocessing
@@ -25,10 +26,13 @@ from headstart.images.shared import set_up
 from headstart.images.splits import Splitting
 from headstart.images.table import ImageTable
 from headstart.machine import terminal
+from headstart.resume.own_folder import held
 from project import TRUSTED
 from project.data.datamodule import ImageData
 from project.data.folder import find_images
-from project.reporting.sweep import SweepTable, fold_table, job_table, over_folds
+from project.reporting.sweep import SweepTable
+from project.reporting.sweep_files import checkpoint, command, job_table, mean_table, rows, write_sweep
+from project.reporting.sweep_folder import NO_END, SweepFolder
 
 LAUNCH = BasicLauncher.launch
 
@@ -47,8 +51,21 @@ def test_what_is_wrong_with_the_last_job_is_found_before_the_first_begins(
     assert "jobs" not in capsys.readouterr().out
 
 
-def job(score: float | None, *overrides: str) -> dict:
-    return {"overrides": [*overrides, "seed=0"], "score": score, "run_dir": "sweep/[b]", "error": None}
+def a_sweep(folder: Path, *jobs: tuple[float | None, str], **results: Any) -> SweepFolder:
+    """A sweep's folder with jobs of these scores, None for one that failed, and overrides."""
+    for number, (score, overrides) in enumerate(jobs):
+        place = folder / str(number)
+        (place / ".hydra").mkdir(parents=True)
+        told = ["data=folder", *overrides.split()]
+        note = {"job": number, "run_dir": "/elsewhere", "overrides": told, "score": score}
+        note["error"] = "it went wrong" if score is None else None
+        (place / ".hydra" / f"job-{number}.json").write_text(json.dumps(note))
+        if score is not None:
+            said = {"status": "finished", "score": score, "monitor": "val/accuracy", "best": "max"}
+            said |= {"metrics": {"val/accuracy": score}, "best_checkpoint": "checkpoints/best.ckpt"}
+            said |= {"command": f"python train.py {' '.join(told)}", "seconds": {"fit": 1.5}} | results
+            (place / "results.json").write_text(json.dumps(said))
+    return SweepFolder(folder)
 
 
 def test_the_jobs_of_a_sweep_share_a_table_and_other_runs_do_not(images: Path, tmp_path: Path) -> None:
@@ -70,22 +87,68 @@ def test_the_jobs_of_a_sweep_share_a_table_and_other_runs_do_not(images: Path, t
     assert len(found) == 5
 
 
-def test_means_are_over_the_jobs_that_differ_in_the_fold_alone() -> None:
-    jobs = [
-        job(0.5, "data.fold=0", "head=linear"),
-        job(0.7, "data.fold=0", "head=mlp"),
-        job(0.7, "data.fold=1", "head=linear"),
-        job(None, "data.fold=1", "head=mlp"),
-        job(0.9, "data.fold=2", "head=linear"),
-        job(0.9, "data.fold=0", "head=other"),
-    ]
-    linear, mlp = over_folds(jobs)
-    assert linear["overrides"] == ["head=linear", "seed=0"]
+def test_means_are_over_the_jobs_that_differ_in_seed_or_fold_alone(tmp_path: Path) -> None:
+    sweep = a_sweep(
+        tmp_path / "sweep",
+        (0.5, "data.fold=0 head=linear"),
+        (0.7, "data.fold=0 head=mlp"),
+        (0.7, "data.fold=1 head=linear"),
+        (None, "data.fold=1 head=mlp"),
+        (0.9, "data.fold=2 head=linear"),
+        (0.9, "data.fold=0 head=other"),
+    )
+    linear, mlp = sweep.means
+    assert linear["overrides"] == {"head": "linear"}
     assert (linear["mean"], linear["std"]) == pytest.approx((0.7, 0.2))
-    assert (mlp["mean"], mlp["std"], mlp["scores"]) == (0.7, None, [0.7, None])
-    columns = [list(column.cells) for column in fold_table([linear, mlp]).columns]
+    assert (mlp["mean"], mlp["std"], mlp["scores"]) == (0.7, None, [0.7])
+    columns = [list(column.cells) for column in mean_table(sweep).columns]
     assert columns == [["head=linear", "head=mlp"], ["3", "1 of 2"], ["0.7000", "0.7000"], ["0.2000", ""]]
-    assert over_folds([job(0.5, "head=linear"), job(0.6, "head=mlp")]) == []
+    assert a_sweep(tmp_path / "other", (0.5, "head=linear"), (0.6, "head=mlp")).means == []
+
+
+@pytest.mark.parametrize(("best", "order"), [("max", ["2", "0", "1"]), ("min", ["1", "0", "2"])])
+def test_the_best_job_comes_first_and_can_be_had_again(tmp_path: Path, best: str, order: list[str]) -> None:
+    jobs = (0.5, "model.lr=0.1"), (0.4, "model.lr=0.2"), (0.6, "model.lr=0.3"), (None, "model.lr=-1")
+    sweep = a_sweep(tmp_path, *jobs, best=best)
+    header, *found = rows(sweep)
+    assert [row[0] for row in found] == [*order, "3"]
+    assert dict(zip(header, found[-1], strict=True)) | {
+        "job": "3",
+        "status": "failed",
+        "error": "it went wrong",
+    } == dict(zip(header, found[-1], strict=True))
+    assert command(sweep) == f"python train.py data=folder {jobs[int(order[0])][1]}"
+    assert str(checkpoint(sweep.finished[0])).endswith(f"{order[0]}/checkpoints/best.ckpt")
+    assert sweep.keys == ["model.lr"]
+
+
+def test_how_it_stands_with_jobs_that_have_no_end(tmp_path: Path) -> None:
+    jobs = [(0.5, "seed=0"), (None, "seed=1"), (None, "seed=2"), (None, "seed=3")]
+    sweep = a_sweep(tmp_path, *jobs)
+    for number in (1, 2, 3):
+        path = tmp_path / str(number) / ".hydra" / f"job-{number}.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"error": NO_END}))
+    (tmp_path / "2" / "results.json").write_text('{"status": "interrupted"}')
+    with held(tmp_path / "3"):
+        assert [job.status for job in sweep.jobs] == ["finished", "killed", "interrupted", "running"]
+    assert SweepFolder(tmp_path).jobs[3].status == "killed"
+
+
+def test_a_sweeps_page_says_what_failed_and_why(tmp_path: Path) -> None:
+    odd = "head=<b>$x$</b>"
+    jobs = [(0.5, f"model.lr=0.001 {odd}"), (0.6, f"model.lr=0.1 {odd}"), (None, "model.lr=-1 head=linear")]
+    files = write_sweep(a_sweep(tmp_path, *jobs))
+    assert [path.name for path in files] == ["sweep.csv", "sweep.html"]
+    page = files[1].read_text()
+    assert page.count("<svg") == 2
+    assert "<b>$x$" not in page
+    assert "it went wrong" in page
+    assert "1 failed" in page
+    with files[0].open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["status"] for row in written] == ["finished", "finished", "failed"]
+    assert written[0]["model.lr"] == "0.1"
+    assert [job["status"] for job in json.loads((tmp_path / "sweep.json").read_text())] == ["finished"] * 2 + ["failed"]
 
 
 def validated_on(run_dir: Path) -> set[str]:
@@ -99,7 +162,7 @@ def validated_on(run_dir: Path) -> set[str]:
 def test_a_sweep_over_folds_computes_features_once_and_ends_with_mean_and_deviation(train, capsys) -> None:
     first, second = train("-m", "data.folds=2", "data.fold=0,1", "model.strongest=0.01")
     scores = [results(first)["score"], results(second)["score"]]
-    (row,) = json.loads((first.parent / "folds.json").read_text())
+    (row,) = json.loads((first.parent / "means.json").read_text())
     assert row["scores"] == scores
     assert row["mean"] == pytest.approx(sum(scores) / 2)
     assert row["std"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
@@ -110,14 +173,13 @@ def test_a_sweep_over_folds_computes_features_once_and_ends_with_mean_and_deviat
     assert not folds[0] & folds[1]
 
 
-def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_looks_like_markup_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     odd = ["logger=[csv,wandb]", "data.root=[/bold]", "data.root=:cat:", "data.root='a\\'"]
-    jobs = [job(0.5, "data.fold=0", one) for one in odd] + [job(0.7, "data.fold=1", one) for one in odd] + [job(0.6)]
-    rows = [*over_folds(jobs), {"overrides": [], "scores": [0.6], "mean": 0.6, "std": None}]
-    terminal(width=100).print(job_table(jobs), fold_table(rows))
+    jobs = [(0.5 + fold / 5, f"data.fold={fold} {one}") for fold in (0, 1) for one in odd]
+    sweep = a_sweep(tmp_path, *jobs)
+    terminal(width=100).print(job_table(sweep), mean_table(sweep))
     printed = capsys.readouterr().out
     assert [printed.count(one) for one in odd] == [3] * 4
-    assert printed.count("[b]") == 9
     assert printed.count("\\") == 3
 
 
@@ -204,7 +266,7 @@ def test_seeds_that_change_nothing_are_named(train: Train, capsys: pytest.Captur
 
 def test_a_sweep_of_failures_in_odd_folders_ends_with_an_error(train, capsys) -> None:
     sweep_dir = "logs/sweeps/[red] :cat: [/x]"
-    with pytest.raises(SystemExit, match=r"^error: 2 of 2 jobs failed; .*\[red\] :cat: \[/x\]/sweep\.json says why"):
+    with pytest.raises(SystemExit, match=r"^error: 2 of 2 jobs failed; .*\[red\] :cat: \[/x\]/sweep\.csv says why"):
         train("-m", "data.root='[/nowhere]',':x:'", f"hydra.sweep.dir='{sweep_dir}'", "logger=[csv,tensorboard]")
     printed = capsys.readouterr().out
     assert f"{sweep_dir}: 2 jobs, 2 failed" in printed

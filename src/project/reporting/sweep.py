@@ -1,32 +1,28 @@
-"""What a sweep comes to: tables of its jobs and folds, on the terminal and as `sweep.json` and `folds.json`."""
+"""What Hydra tells of a sweep: each job's start and end, noted in its folder; and the summary at the end."""
 
 import json
 import logging
 import math
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
-from rich.table import Table
 
 from headstart.errors import UserError, explain
-from headstart.files import write_atomically
+from headstart.files import short, write_atomically
 from headstart.machine import terminal
+
+from .sweep_files import tables, write_sweep
+from .sweep_folder import JOB, NO_END, SweepFolder
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-FOLD = "data.fold"
-JOB = ".hydra/job-*.json"
 DIRECTION = "hydra.sweeper.direction"
 
 log = logging.getLogger(__name__)
@@ -51,7 +47,7 @@ class SweepTable(Callback):
         """Note a job that will not tell its end if its process is killed."""
         if config.hydra.mode == RunMode.MULTIRUN:
             overrides = list(config.hydra.overrides.task)
-            _note(config, {"overrides": overrides, "score": None, "error": "no end: it runs, or was killed"})
+            _note(config, {"overrides": overrides, "score": None, "error": NO_END})
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Note a job's score, or why it failed."""
@@ -66,23 +62,22 @@ class SweepTable(Callback):
         _note(config, job)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the table, and that of `folds.json` if there are folds; the process ends with 1 when a job failed."""
-        sweep_dir, error = Path(config.hydra.sweep.dir), sys.exception()
-        jobs = write_jobs(sweep_dir)
-        failed = sum(job["error"] is not None for job in jobs)
+        """Print the sweep's tables, and where its files are; the process ends with 1 when a job failed."""
+        sweep, error = SweepFolder(config.hydra.sweep.dir), sys.exception()
+        failed = sum(job.error is not None for job in sweep.jobs)
         stopped = error is not None and not isinstance(error, Exception)  # by a signal
+        with_page = not stopped and OmegaConf.select(config, "plots") is not False
+        written = write_sweep(sweep, with_page) if sweep.jobs else []
         if stopped or (error and not failed):  # a config that can't be, or a launcher's own
             return
-        tables: list[Table | str] = [job_table(jobs)]
-        if means := over_folds(jobs):
-            (sweep_dir / "folds.json").write_text(json.dumps(means, indent=2) + "\n")
-            tables.append(fold_table(means))
-        if equal := equal_whatever_the_seed(jobs):
-            same = "are the same to the last bit with another seed: nothing in them is drawn by it"
-            tables.append(f"jobs {', '.join(equal)} {same} (solver=lbfgs has one solution)")
-        terminal().print(*tables, f"{sweep_dir}: {len(jobs)} jobs, {failed} failed", sep="\n", soft_wrap=True)
+        told = [
+            *tables(sweep),
+            *map(str, map(short, written)),
+            f"{sweep.path}: {len(sweep.jobs)} jobs, {failed} failed",
+        ]
+        terminal().print(*told, sep="\n", soft_wrap=True)
         if failed:
-            sys.exit(f"error: {failed} of {len(jobs)} jobs failed; {sweep_dir / 'sweep.json'} says why")
+            sys.exit(f"error: {failed} of {len(sweep.jobs)} jobs failed; {sweep.path / 'sweep.csv'} says why")
 
 
 def look_for_the_best(config: DictConfig) -> None:
@@ -107,15 +102,6 @@ def _note(config: DictConfig, job: dict[str, Any]) -> None:
     write_atomically(run_dir / JOB.replace("*", str(number)), json.dumps(content, indent=2) + "\n")
 
 
-def write_jobs(sweep_dir: str | Path) -> list[dict[str, Any]]:
-    """What became of a sweep's jobs, in their order, as their folders say it; also written to `sweep.json`."""
-    jobs = [json.loads(path.read_text()) for path in Path(sweep_dir).rglob(JOB)]
-    jobs.sort(key=lambda job: job["job"])
-    if jobs:
-        write_atomically(Path(sweep_dir) / "sweep.json", json.dumps(jobs, indent=2) + "\n")
-    return jobs
-
-
 def refuse_several_processes(trainer: "Trainer") -> None:
     """Raise UserError where Lightning would start further processes with a sweep's command line.
 
@@ -124,68 +110,3 @@ def refuse_several_processes(trainer: "Trainer") -> None:
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if trainer.world_size > 1 and not (environment and environment.creates_processes_externally):
         raise UserError("the jobs of a sweep take one device each: add trainer.devices=1, or run the jobs one by one")
-
-
-def over_folds(jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for all jobs that differ in `data.fold` alone, if there are two or more; failed ones have no score.
-
-    `std` is the sample standard deviation (divided by folds - 1); null for a single score, as `mean` is for none.
-    """
-    rows = []
-    for others, group in _alike_but_for(FOLD, jobs):
-        scores = [job["score"] for job in group]
-        known = [score for score in scores if score is not None]
-        means = {"mean": mean(known) if known else None, "std": stdev(known) if len(known) > 1 else None}
-        rows.append({"overrides": list(others), "scores": scores, **means})
-    return rows
-
-
-def equal_whatever_the_seed(jobs: Sequence[dict[str, Any]]) -> list[str]:
-    """The jobs that differ in their seed, and in none of their metrics: a mean over them says nothing of its spread.
-
-    solver=lbfgs has one solution for a head, so that only a seed that draws splits, views or folds can matter.
-    """
-    equal: set[str] = set()
-    for _, group in _alike_but_for("seed", jobs):
-        by_metrics: defaultdict[str, list[str]] = defaultdict(list)
-        for job in group:
-            with suppress(OSError, KeyError, ValueError):  # of a job that failed
-                metrics = json.loads((Path(job["run_dir"]) / "results.json").read_text())["metrics"]
-                by_metrics[json.dumps(metrics, sort_keys=True)].append(Path(job["run_dir"]).name)
-        equal |= {name for names in by_metrics.values() if len(names) > 1 for name in names}
-    return [name for name in (Path(job["run_dir"]).name for job in jobs) if name in equal]
-
-
-def _alike_but_for(key: str, jobs: Sequence[dict[str, Any]]) -> list[tuple[tuple[str, ...], list[dict[str, Any]]]]:
-    """The groups of two jobs or more that differ in this key alone, and the overrides that each has in common."""
-    together: defaultdict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
-    for job in jobs:
-        others = tuple(override for override in job["overrides"] if override.split("=")[0].lstrip("+") != key)
-        if len(others) < len(job["overrides"]):
-            together[others].append(job)
-    return [(others, group) for others, group in together.items() if len(group) > 1]
-
-
-def job_table(jobs: Sequence[dict[str, Any]]) -> Table:
-    """One row a job, for the terminal."""
-    table = Table("job", "overrides", "score")
-    for job, overrides in zip(jobs, _differences(jobs), strict=True):
-        score = "failed" if job["error"] else f"{job['score']:.4f}"
-        table.add_row(Path(job["run_dir"]).name, overrides, score)
-    return table
-
-
-def fold_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One row for each of `over_folds`, for the terminal."""
-    table = Table("overrides", "folds", "mean", "std")
-    for row, overrides in zip(rows, _differences(rows), strict=True):
-        known, all_ = sum(score is not None for score in row["scores"]), len(row["scores"])
-        values = ["" if row[name] is None else f"{row[name]:.4f}" for name in ("mean", "std")]
-        table.add_row(overrides, f"{known} of {all_}" if known < all_ else str(all_), *values)
-    return table
-
-
-def _differences(rows: Sequence[dict[str, Any]]) -> Iterable[str]:
-    """Of each row's overrides, those that tell the rows apart."""
-    shared = set.intersection(*(set(row["overrides"]) for row in rows)) if rows else set()
-    return [" ".join(one for one in row["overrides"] if one not in shared) for row in rows]
