@@ -17,7 +17,7 @@ from project.backbones.torchvision import from_torchvision
 from project.model.classifier import Classifier
 from project.model.heads import linear, mlp
 
-SIDE = 64
+SIDE, GREY = 64, (0.5, 0.5, 0.5)
 NETWORKS: dict[str, tuple[partial[Backbone], Any, str]] = {
     "resnet": (partial(from_torchvision, "resnet18"), linear, "torchvision"),
     "mlp": (partial(from_torchvision, "mobilenet_v3_small"), partial(mlp, norm="batch"), "torchvision"),
@@ -58,7 +58,7 @@ def test_the_code_and_the_tensors_make_the_same_network(name: str) -> None:
 @pytest.mark.parametrize("resize", [40, (36, 50), 32])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_resizing_inside_is_that_of_training(resize: int | tuple[int, int], interpolation: str) -> None:
-    preprocessing = Preprocessing(resize, 32, interpolation, (0.5,) * 3, (0.5,) * 3)
+    preprocessing = Preprocessing(resize, 32, interpolation, GREY, GREY)
     assert can_resize(preprocessing)
     inside, outside = OfAnySize(nn.Identity(), preprocessing), ResizeAndCrop(preprocessing)
     for height, width in ((32, 32), (33, 70), (71, 45), (20, 300), (301, 31), (1, 1), (7, 29), (150, 173)):

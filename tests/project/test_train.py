@@ -18,7 +18,7 @@ from headstart.resume.checkpoints import newest_checkpoint
 from project.model.classifier import Classifier
 
 KEYS = {
-    "status", "score", "monitor", "best_checkpoint", "metrics", "confusion_matrix", "seconds",
+    "status", "score", "monitor", "best", "best_checkpoint", "metrics", "confusion_matrix", "seconds",
     "images_per_second", "skipped_images", "fixes", "classes", "images", "samples", "hardware", "versions",
     "git_commit", "command",
 }  # fmt: skip

@@ -67,9 +67,8 @@ def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     if stored and HydraConfig.get().mode == RunMode.MULTIRUN:
         cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
     check(cfg, trusted)
-    seen = resolved(cfg)
-    check_places(seen)
-    say_idle(new, seen)
+    check_places(resolved(cfg))
+    say_idle(new, cfg)
     cfg = with_values(cfg, tuple(OWN_PLACES))
     if stored and HydraConfig.get().mode == RunMode.RUN and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):
         refuse_fixed(stored.values, cfg)  # for a sweep's job, once it is known that it has not ended
