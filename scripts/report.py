@@ -43,13 +43,14 @@ def main(arguments: list[str]) -> None:
 
 def show_sweep(folder: Path) -> None:
     """Write and print what the jobs of a sweep came to, and say where it is."""
+    from project.reporting.report.sweep import write_page_of
     from project.reporting.sweep_files import tables, write_sweep
     from project.reporting.sweep_folder import SweepFolder
 
     sweep = SweepFolder(folder)
     if sweep.jobs:
         terminal().print(*tables(sweep), sep="\n", soft_wrap=True)
-        for path in write_sweep(sweep):
+        for path in (write_sweep(sweep), write_page_of(sweep)):
             terminal(soft_wrap=True).print(str(path), markup=False)
 
 

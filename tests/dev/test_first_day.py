@@ -41,9 +41,7 @@ def own(project: Path) -> None:
     main = project / "src/project/main.py"
     edit(
         main,
-        lambda text: text.replace(
-            "    images = build.images(cfg)\n", '    print("mine")\n    images = build.images(cfg)\n', 1
-        ),
+        lambda text: text.replace("    images = build.images(", '    print("mine")\n    images = build.images(', 1),
     )
     edit(
         project / "train.py",

@@ -30,6 +30,7 @@ from headstart.resume.own_folder import held
 from project import TRUSTED
 from project.data.datamodule import ImageData
 from project.data.folder import find_images
+from project.reporting.report.sweep import write_page_of
 from project.reporting.sweep import SweepTable
 from project.reporting.sweep_files import checkpoint, command, job_table, mean_table, rows, write_sweep
 from project.reporting.sweep_folder import NO_END, SweepFolder
@@ -137,7 +138,8 @@ def test_how_it_stands_with_jobs_that_have_no_end(tmp_path: Path) -> None:
 def test_a_sweeps_page_says_what_failed_and_why(tmp_path: Path) -> None:
     odd = "head=<b>$x$</b>"
     jobs = [(0.5, f"model.lr=0.001 {odd}"), (0.6, f"model.lr=0.1 {odd}"), (None, "model.lr=-1 head=linear")]
-    files = write_sweep(a_sweep(tmp_path, *jobs))
+    sweep = a_sweep(tmp_path, *jobs)
+    files = write_sweep(sweep), write_page_of(sweep)
     assert [path.name for path in files] == ["sweep.csv", "sweep.html"]
     page = files[1].read_text()
     assert page.count("<svg") == 2

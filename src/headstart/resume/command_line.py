@@ -103,6 +103,7 @@ def resolved(cfg: DictConfig) -> DictConfig:
     if missing:
         raise UserError(f"{missing[0]} has no value: add {missing[0]}=... to the command line")
     copy = cfg.copy()
+    OmegaConf.set_readonly(copy, False)  # a notebook's is
     OmegaConf.resolve(copy)
     return copy
 

@@ -66,8 +66,7 @@ class SweepTable(Callback):
         sweep, error = SweepFolder(config.hydra.sweep.dir), sys.exception()
         failed = sum(job.error is not None for job in sweep.jobs)
         stopped = error is not None and not isinstance(error, Exception)  # by a signal
-        with_page = not stopped and OmegaConf.select(config, "plots") is not False
-        written = write_sweep(sweep, with_page) if sweep.jobs else []
+        written = [write_sweep(sweep)] if sweep.jobs else []
         if stopped or (error and not failed):  # a config that can't be, or a launcher's own
             return
         told = [

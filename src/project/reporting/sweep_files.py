@@ -1,4 +1,4 @@
-"""A sweep's summary: tables for the terminal, `sweep.json`, `sweep.csv` and `sweep.html`."""
+"""A sweep's summary: tables for the terminal, `sweep.json`, `means.json` and `sweep.csv`."""
 
 import csv
 import io
@@ -17,11 +17,11 @@ from .sweep_folder import Job, SweepFolder
 MOST = 30  # rows of a table on the terminal
 
 
-def write_sweep(sweep: SweepFolder, with_page: bool = True) -> list[Path]:
-    """Write what is known of a sweep by now into its folder; returns what a reader wants to open."""
+def write_sweep(sweep: SweepFolder) -> Path:
+    """Write what is known of a sweep by now into its folder; returns the path of its `sweep.csv`."""
     jobs = [
-        {"job": job.number, "run_dir": str(job.folder), "overrides": list(job.overrides), "score": job.score}
-        | {"error": job.error, "status": job.status}
+        {"job": job.number, "run_dir": str(job.folder.absolute()), "overrides": list(job.overrides)}
+        | {"score": job.score, "error": job.error, "status": job.status}
         for job in sweep.jobs
     ]
     write_atomically(sweep.path / "sweep.json", json.dumps(jobs, indent=2) + "\n")
@@ -30,11 +30,7 @@ def write_sweep(sweep: SweepFolder, with_page: bool = True) -> list[Path]:
     content = io.StringIO(newline="")
     csv.writer(content).writerows(rows(sweep))
     write_atomically(sweep.path / "sweep.csv", content.getvalue())
-    if not with_page:
-        return [sweep.path / "sweep.csv"]
-    from .report.sweep import write_page_of  # jinja2 and matplotlib
-
-    return [sweep.path / "sweep.csv", write_page_of(sweep)]
+    return sweep.path / "sweep.csv"
 
 
 def rows(sweep: SweepFolder) -> Iterator[list[Any]]:
