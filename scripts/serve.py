@@ -8,6 +8,7 @@ port. SIGTERM and Ctrl-C end it once the running requests are answered.
 
 import argparse
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from headstart.predictor import Predictor
     from project.model.classifier import Classifier
 
 MAP = 240  # pixels
+TURN = 0.0005  # seconds that Python runs a thread before another's turn, as the network takes one for each layer
 SHOWN = ("test/accuracy", "test/f1")
 
 
@@ -40,6 +43,7 @@ def main() -> None:
     listener = listen(arguments.host, arguments.port)  # before seconds are spent on a model
     prepare_process()
     share_freed_memory()
+    sys.setswitchinterval(TURN)
     with quick_imports():
         serve(run, listener)
 
@@ -48,15 +52,27 @@ def serve(run: Run, listener: socket.socket) -> None:
     """Load the model of a run, and serve it until a signal comes."""
     from headstart.extras.serving.server import process
     from headstart.extras.serving.server.app import make_app
+    from headstart.extras.serving.server.batcher import computing
     from headstart.extras.serving.server.guard import is_loopback
     from headstart.predictor import load
 
-    predictor, url = load(run.checkpoint), process.url_of(listener)
+    predictor, url = computing().submit(load, run.checkpoint).result(), process.url_of(listener)
+    computing().submit(warm_up, predictor).result()
     title = printable((run.folder or run.checkpoint).absolute().name)
     is_local = is_loopback(listener.getsockname()[0])
     app = make_app(predictor, title, facts(run, predictor.classes), explainer(predictor.model), is_local=is_local)
     said = f"{title} at {url} ({len(predictor.classes)} classes, {predictor.device.type}); Ctrl-C ends it"
     process.serve(app, listener, lambda: terminal(soft_wrap=True).print(said))
+
+
+def warm_up(predictor: "Predictor") -> None:
+    """Compute a batch of the largest size: its memory is there from the start, and the first request as fast as any."""
+    import torch
+
+    from headstart.extras.serving.server.service import BATCH_SIZE
+
+    side = predictor.preprocessing.crop
+    predictor.probabilities(torch.zeros(BATCH_SIZE, 3, side, side, dtype=torch.uint8))
 
 
 def facts(run: Run, classes: tuple[str, ...]) -> str:

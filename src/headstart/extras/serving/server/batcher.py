@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -15,6 +16,16 @@ Result = TypeVar("Result")
 PATIENCE = 0.02  # seconds that a batch waits for images that are being decoded
 
 
+@cache
+def computing() -> ThreadPoolExecutor:
+    """The thread in which a model is loaded and computes: no other should ever compute in this process.
+
+    OpenMP keeps a team of threads for each thread that has. With more of them than cores, they sleep between any two
+    layers in place of waiting, and a single image takes EfficientNet-Lite0 twice as long.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix="compute")
+
+
 class _Image(NamedTuple):
     pixels: Tensor
     answer: asyncio.Future[Tensor]
@@ -23,8 +34,9 @@ class _Image(NamedTuple):
 class Batcher:
     """Gives `compute` (uint8 [batch, 3, crop, crop] to [batch, classes]) up to `size` images at once.
 
-    A batch holds what has come by the time that the one before is done, and what is being decoded meanwhile, if that
-    takes no longer than PATIENCE: a client that comes alone never waits. At most `most` images wait.
+    A batch holds what has come by the time that the one before is done; what is being decoded meanwhile, and as many
+    images as that one had, if they come within PATIENCE: to decode beside a network takes both longer than one after
+    the other. A client that comes alone never waits. At most `most` images wait.
     """
 
     def __init__(self, compute: Callable[[Tensor], Tensor], size: int, most: int) -> None:
@@ -32,8 +44,8 @@ class Batcher:
         self.expected = self.decoding = 0  # images for which a request waits, and those of them that aren't here yet
         self._queue: asyncio.Queue[_Image] = asyncio.Queue()
         self._came = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
         self._task: asyncio.Task[None] | None = None
+        self._before = 1  # images in the batch before
 
     @property
     def works(self) -> bool:
@@ -45,10 +57,9 @@ class Batcher:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Let go of the thread; whoever still waits, waits in vain."""
+        """End; whoever still waits, waits in vain."""
         assert self._task is not None
         self._task.cancel()
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     @contextmanager
     def room_for(self, images: int) -> Any:
@@ -80,7 +91,7 @@ class Batcher:
 
     async def alone(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """What `work` returns, between two batches, in their thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(computing(), work, *arguments)
 
     async def _run(self) -> None:
         while True:
@@ -94,8 +105,9 @@ class Batcher:
         while len(batch) < self.size:
             if not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            elif not self.decoding or not await self._comes_until(deadline):
+            elif (not self.decoding and len(batch) >= self._before) or not await self._comes_until(deadline):
                 break
+        self._before = len(batch)
         return [image for image in batch if not image.answer.done()]  # nobody waits for others any more
 
     async def _comes_until(self, deadline: float) -> bool:
@@ -108,9 +120,8 @@ class Batcher:
         return True
 
     async def _answer(self, batch: list[_Image]) -> None:
-        pixels = torch.stack([image.pixels for image in batch])
         try:
-            found = await self.alone(self.compute, pixels)
+            found = await self.alone(self._compute, [image.pixels for image in batch])
         except Exception as error:
             for image in batch:
                 if not image.answer.done():
@@ -119,3 +130,6 @@ class Batcher:
         for image, one in zip(batch, found, strict=True):
             if not image.answer.done():
                 image.answer.set_result(one)
+
+    def _compute(self, images: list[Tensor]) -> Tensor:
+        return self.compute(torch.stack(images))  # which would take a team, too
