@@ -72,7 +72,7 @@ def export(run: Run, names: list[str], folder: Path) -> list[Any]:
         ):
             outcomes.append(outcome)
             progress.update(bar, completed=(number + 1) * len(images), description=outcome.name)
-    show(outcomes, reference.accuracy, said)
+    show(outcomes, f"compared on {said}{accuracies(run, said, reference.accuracy)}")
     return outcomes
 
 
@@ -110,7 +110,17 @@ def training_images(run: Run) -> list[str]:
     return paths
 
 
-def show(outcomes: list[Any], accuracy: float | None, images: str) -> None:
+def accuracies(run: Run, images: str, in_float32: float | None) -> str:
+    """What the run says of the images that were compared, if they were all of a split; and the model in float32."""
+    if in_float32 is None:
+        return ""
+    split = images.split()[1]
+    known = run.results.get("metrics", {}).get(f"{split}/accuracy") if images.split()[2:] == ["images"] else None
+    own = f"accuracy of the run, in {run.precision}: {known:.4f}; the same model" if known else "the model itself"
+    return f"; {own} in float32: {in_float32:.4f}"
+
+
+def show(outcomes: list[Any], compared: str) -> None:
     """Print the table, what went wrong, and where the files are."""
     console = terminal(width=None if sys.stdout.isatty() else 160, soft_wrap=True)
     table = Table("format", "file", "MB", "largest difference", "accuracy", "images/s", "PyTorch's beside it")
@@ -121,8 +131,7 @@ def show(outcomes: list[Any], accuracy: float | None, images: str) -> None:
             rates = f"{one.measured.rate:.0f}", f"{one.measured.beside:.0f}"
             table.add_row(one.name, one.files[-1].name if one.files else "", *numbers, *rates)
     console.print(table)
-    right = "" if accuracy is None else f"; the model itself, in float32: accuracy {accuracy:.4f}"
-    console.print(f"compared on {images}{right}")
+    console.print(compared)
     for one in outcomes:
         console.print(f"{one.name}: {one.error or one.files[-1]}")
 

@@ -1,8 +1,11 @@
 """A trained model as files for other runtimes (headstart.extras.serving): from a run to each format and back."""
 
+import io
 import json
+import runpy
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +14,24 @@ import pytest
 import torch
 from PIL import Image
 from processes import Script
-from runs import TINY
+from runs import ROOT, Train, results
 
 from headstart.errors import UserError
+from headstart.extras.serving.export import measuring
 from headstart.extras.serving.export.formats import FORMATS, chosen, writable
+from headstart.predictor import FLOAT32, Predictor, load_classifier
 
 
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
-    """The folder of a run, which nobody changes."""
-    cwd = tmp_path_factory.mktemp("export") / "here"
-    cwd.mkdir()
-    arguments = ["data=folder", f"data.root={images}", *TINY, "logger=none", "hydra.run.dir=run"]
-    script = Script("train.py", *arguments, cwd=cwd)
-    assert script.end() == 0, script.stderr
-    return cwd / "run"
-
-
-def exported(run_dir: Path, *arguments: str) -> Script:
-    script = Script("scripts/export.py", str(run_dir), *arguments, cwd=run_dir.parent)
-    script.end(400)
-    return script
+def exported(run_dir: Path) -> tuple[Path, str]:
+    """The folder of all files that a run can be exported to, and what was said; speeds are hardly measured."""
+    folder, said = run_dir / "all", io.StringIO()
+    formats = ["--format", "pt", "--format", ",".join(FORMATS), "--int8", "--to", str(folder)]
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said):
+        patch.setattr(measuring, "SECONDS", 0.01)
+        patch.setattr(measuring, "ROUNDS", 1)
+        patch.setattr(sys, "argv", ["export.py", str(run_dir), *formats])
+        runpy.run_path(str(ROOT / "scripts/export.py"), run_name="__main__")
+    return folder, said.getvalue()
 
 
 def test_what_cant_be_exported_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,21 +59,27 @@ def test_a_folder_that_is_anothers_cant_be_written_to(nobody: Path) -> None:
 
 
 @pytest.mark.slow
-def test_each_format_says_what_the_model_says(run_dir: Path) -> None:
-    script = exported(run_dir, "--format", ",".join(FORMATS), "--to", str(run_dir / "all"))
-    assert script.process.exitcode == 0, script.stdout + script.stderr
+def test_a_run_is_exported_to_every_format_and_loaded_by_its_own_runtime(train: Train, images: Path) -> None:
+    (run_dir,) = train("logger=none")
+    folder, said = exported(run_dir)  # once, as it takes half a minute
+    check_what_was_said(folder, said, run_dir)
+    check_that_files_tell_of_themselves(folder, run_dir, images)
+    check_that_a_plain_module_needs_no_headstart(folder)
+    check_that_int8_is_smaller(folder)
+
+
+def check_what_was_said(folder: Path, said: str, run_dir: Path) -> None:
     names = {"model.pt", "model.pt.json", "state_dict.pt", "state_dict.pt.json", "model.safetensors", "model.pt2"}
-    assert {path.name for path in (run_dir / "all").iterdir()} == names | {"model.onnx", "model.xml", "model.bin"}
-    rows = [line for line in script.stdout.splitlines() if line.startswith("│")]
-    assert len(rows) == len(FORMATS), script.stdout
-    assert "compared on 20 test images; the model itself, in float32: accuracy" in script.stdout
+    names |= {"model.onnx", "model.xml", "model.bin", "model_int8.onnx", "model_int8.xml", "model_int8.bin"}
+    assert {path.name for path in folder.iterdir()} == names
+    rows = [line for line in said.splitlines() if line.startswith("│")]
+    assert len(rows) == len(FORMATS) + 2, said
+    wanted = results(run_dir)["metrics"]["test/accuracy"]
+    precision = results(run_dir)["hardware"]["precision"]
+    assert f"compared on 20 test images; accuracy of the run, in {precision}: {wanted:.4f}; the same" in said
 
 
-@pytest.mark.slow
-def test_a_file_tells_of_itself_and_needs_nothing_of_headstart(run_dir: Path, images: Path) -> None:
-    folder = run_dir / "some"
-    script = exported(run_dir, "--format", "pt", "--format", "onnx,torch_export", "--to", str(folder))
-    assert script.process.exitcode == 0, script.stdout + script.stderr
+def check_that_files_tell_of_themselves(folder: Path, run_dir: Path, images: Path) -> None:
     about = json.loads((folder / "model.pt.json").read_text())
     assert (about["classes"][0], about["preprocessing"]["crop"], about["gives"]) == ("black", 224, "logits")
     assert about["backbone_license"] == "none (random weights)"
@@ -89,34 +95,24 @@ def test_a_file_tells_of_itself_and_needs_nothing_of_headstart(run_dir: Path, im
     assert json.loads(extra["about.json"])["classes"] == about["classes"]
     with Image.open(next((images / "test" / "red").iterdir())) as image:
         long = image.resize((97, 700))  # longer than four times as wide
-    from headstart.predictor import FLOAT32, Predictor, load_classifier
-
     predictor = Predictor(load_classifier(run_dir / "checkpoints" / "best.ckpt"), FLOAT32)
     wanted = predictor.probabilities(predictor.read(long)[None])
     raw = torch.from_numpy(np.array(long)).permute(2, 0, 1)[None]
     assert torch.allclose(program(raw), wanted, atol=1e-5)
 
 
-@pytest.mark.slow
-def test_a_plain_module_is_loaded_where_there_is_no_headstart(run_dir: Path) -> None:
-    folder = run_dir / "plain"
-    script = exported(run_dir, "--format", "pt,state_dict", "--to", str(folder))
-    assert script.process.exitcode == 0, script.stdout + script.stderr
+def check_that_a_plain_module_needs_no_headstart(folder: Path) -> None:
+    lines = ["import sys", "sys.modules['headstart'] = sys.modules['project'] = None"]
     for name in ("model.pt.json", "state_dict.pt.json"):
-        lines = json.loads((folder / name).read_text())["load"]
-        hide = "import sys\nsys.modules['headstart'] = sys.modules['project'] = None\n"
-        show = "\nprint(type(model).__module__, tuple(model(torch.zeros(3, 3, 224, 224)).shape))"
-        done = subprocess.run(
-            [sys.executable, "-c", hide + lines + show], cwd=folder, capture_output=True, text=True, check=True
-        )
-        assert done.stdout == "torchvision.models.mobilenetv3 (3, 10)\n"
+        lines.append(json.loads((folder / name).read_text())["load"])
+        lines.append("print(type(model).__module__, tuple(model(torch.zeros(3, 3, 224, 224)).shape))")
+    code = "\n".join(lines)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout == "torchvision.models.mobilenetv3 (3, 10)\n" * 2
 
 
-@pytest.mark.slow
-def test_int8_is_judged_by_its_accuracy(run_dir: Path) -> None:
-    script = exported(run_dir, "--format", "onnx,openvino", "--int8", "--to", str(run_dir / "int8"))
-    assert script.process.exitcode == 0, script.stdout + script.stderr
-    sizes = {path.name: path.stat().st_size for path in (run_dir / "int8").iterdir()}
+def check_that_int8_is_smaller(folder: Path) -> None:
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert sizes["model_int8.onnx"] < sizes["model.onnx"] / 2
     assert sizes["model_int8.bin"] < sizes["model.bin"] / 2
 

@@ -55,6 +55,26 @@ def test_the_code_and_the_tensors_make_the_same_network(name: str) -> None:
         assert torch.allclose(made["model"].eval()(floats), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_adapters_are_merged_into_the_weights() -> None:
+    pytest.importorskip("peft")
+    from headstart.extras.lora import add_adapters
+
+    model = classifier(from_timm("test_vit", None), linear)
+    names = {name for name, _ in model.backbone.named_modules()}
+    before = torch.randn(2, 3, 160, 160)
+    untouched = model.head(model.backbone(before))
+    add_adapters(model.backbone, names, torch.zeros(1, 3, 160, 160))
+    for name, parameter in model.backbone.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.1)
+    wanted = model.head(model.backbone.eval()(before))
+    plain = plain_network(model)
+    assert plain.library == "timm"
+    assert not torch.allclose(wanted, untouched, atol=1e-2)
+    assert torch.allclose(plain.network(before), wanted, atol=1e-4)
+    assert not [name for name in plain.network.state_dict() if "lora" in name]
+
+
 @pytest.mark.parametrize("resize", [40, (36, 50), 32])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_resizing_inside_is_that_of_training(resize: int | tuple[int, int], interpolation: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from fake_hub import fake_hub
 from hydra.utils import execution_whitelist
 from PIL import Image
-from runs import DELETED, ROOT, TINY
+from runs import ROOT, TINY
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_small
 
@@ -26,11 +26,9 @@ from project import TRUSTED
 pytestmark = pytest.mark.slow
 OWN_WEIGHTS = "backbone.weights=secret_folder/own.pt"
 MOBILENET, SHORT = TINY[:3], TINY[3:]
-TIMM = ("backbone=timm", "backbone.weights=null")
 RUNS = {  # by the network that comes out
     "bundled": ("backbone=efficientnet_lite0",),
     "mlp": (*MOBILENET, "strategy=finetune", "head=mlp", OWN_WEIGHTS),
-    "lora": (*TIMM, "backbone.name=test_vit", "strategy=lora", "solver=adamw", "head.norm=none"),
     "pooled": (*MOBILENET, OWN_WEIGHTS, "backbone.pooling=gem"),
 }
 CLEAN = """
@@ -103,8 +101,6 @@ def published(images: Path, some_images: list[str], tmp_path_factory: pytest.Tem
         patch.setattr(trusted, "TYPED", workdir / ".typed")
         patch.chdir(workdir)
         for name, overrides in RUNS.items():
-            if name == "lora" and "strategy=lora" in DELETED:
-                continue
             data = ("data=folder", f"data.root={images}", *SHORT, "trainer.max_epochs=1", "logger=none")
             data += (f"hydra.run.dir={workdir}/runs/{name}",)
             run_script("train.py", *data, *overrides)
@@ -146,10 +142,8 @@ def test_a_moved_folder_predicts_what_the_run_predicts(
 def test_timm_loads_its_own_architectures(
     published: dict[str, Published], in_a_clean_process: dict[str, Tensor]
 ) -> None:
-    timms = [name for name in ("bundled", "lora") if name in published]
-    assert sorted(name for name in in_a_clean_process if name.endswith("timm")) == [f"{name}, timm" for name in timms]
-    for name in timms:
-        torch.testing.assert_close(in_a_clean_process[f"{name}, timm"], published[name].wanted, atol=1e-4, rtol=0)
+    assert [name for name in in_a_clean_process if name.endswith("timm")] == ["bundled, timm"]
+    torch.testing.assert_close(in_a_clean_process["bundled, timm"], published["bundled"].wanted, atol=1e-4, rtol=0)
 
 
 def test_files_are_those_that_the_hub_expects(published: dict[str, Published]) -> None:
