@@ -66,6 +66,8 @@ def test_a_run_is_exported_to_every_format_and_loaded_by_its_own_runtime(train: 
     check_that_files_tell_of_themselves(folder, run_dir, images)
     check_that_a_plain_module_needs_no_headstart(folder)
     check_that_int8_is_smaller(folder)
+    places = [str(place).encode() for place in (ROOT, Path(sys.prefix), run_dir.absolute().parent)]
+    assert not [path for path in folder.iterdir() if any(place in path.read_bytes() for place in places)]
 
 
 def check_what_was_said(folder: Path, said: str, run_dir: Path) -> None:

@@ -1,5 +1,6 @@
 """A trained classifier as one network from raw uint8 images to probabilities, as PyTorch exports it."""
 
+import inspect
 from typing import Any
 
 import torch
@@ -74,3 +75,18 @@ def _centre(images: Tensor, dim: int, length: Size) -> Tensor:
     left = images.shape[dim] - length
     first = (left + left // 2 % 2) // 2  # rounds halves to even numbers, as torchvision does
     return images.index_select(dim, torch.arange(length, device=images.device) + first)
+
+
+def program_of(network: nn.Module, example: Tensor, open_dims: tuple[int, ...]) -> torch.export.ExportedProgram:
+    """What torch.export makes of a network of `images`, some dimensions of which may have any size.
+
+    Without where each operation's Python lies, which are folders of this machine and its user, and without the example.
+    """
+    names = [*inspect.signature(network.forward).parameters]
+    dims = {names[0]: dict.fromkeys(open_dims, torch.export.Dim.DYNAMIC)}
+    program = torch.export.export(network, (example,), dynamic_shapes=dims)
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+    program.example_inputs = None
+    return program

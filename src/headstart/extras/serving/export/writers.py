@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ....errors import UserError
 from ....files import write_atomically
@@ -17,7 +17,7 @@ from ....machine import hidden
 from ..plain import Plain
 from .formats import FORMATS
 from .loaded import Usage
-from .network import OfAnySize, Probabilities, can_resize
+from .network import OfAnySize, Probabilities, can_resize, program_of
 
 TELEMETRY = "openvino_telemetry"  # which OpenVINO and NNCF do without, where it can't be imported
 IMAGES, OUTPUT = "images", "probabilities"
@@ -118,7 +118,7 @@ def write_torch_export(source: Source, folder: Path) -> Usage:
     if any_size:
         network, open_dims = OfAnySize(network, source.model.preprocessing), (0, 2, 3)
         example = torch.zeros(2, 3, crop + 33, crop + 55, dtype=torch.uint8)
-    program = _program(network, example, open_dims)
+    program = program_of(network, example, open_dims)
     usage = Usage(
         f'import torch\n\nmodel = torch.export.load("{file}").module()\n{NO_GRADIENTS}',
         "model(images)",
@@ -132,7 +132,7 @@ def write_torch_export(source: Source, folder: Path) -> Usage:
 def write_onnx(source: Source, folder: Path) -> Usage:
     """An ONNX model; what is known of it is in its metadata_props."""
     file, crop = FORMATS["onnx"].file, source.model.preprocessing.crop
-    program = _program(Probabilities(source.model), torch.zeros(2, 3, crop, crop, dtype=torch.uint8), (0,))
+    program = program_of(Probabilities(source.model), torch.zeros(2, 3, crop, crop, dtype=torch.uint8), (0,))
     made: Any = torch.onnx.export(
         program,
         dynamo=True,
@@ -166,11 +166,6 @@ def write_openvino(source: Source, folder: Path) -> Usage:
 def no_torch(source: Source, usage: Usage, file: str) -> Usage:
     """How a file is used in a process that imports no PyTorch."""
     return Usage(usage.load.replace("{file}", file), usage.run, ("torch", TELEMETRY, *_not_ours(source)))
-
-
-def _program(network: nn.Module, example: Tensor, open_dims: tuple[int, ...]) -> torch.export.ExportedProgram:
-    dims = dict.fromkeys(open_dims, torch.export.Dim.DYNAMIC)
-    return torch.export.export(network, (example,), dynamic_shapes={IMAGES: dims})
 
 
 def _into(source: Source, imports: str, tensors: str) -> str:

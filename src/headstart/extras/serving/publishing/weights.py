@@ -6,10 +6,11 @@ import warnings
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ....backbone import Preprocessing
 from ....errors import UserError
+from ..export.network import program_of
 from ..plain import Plain
 
 WEIGHTS, PROGRAM, LOADER = "model.safetensors", "model.pt2", "load.py"
@@ -39,26 +40,15 @@ def write_weights(folder: Path, plain: Plain, preprocessing: Preprocessing) -> N
 
 def _write_program(path: Path, network: nn.Module, crop: int) -> None:
     """The network's operations and weights, for batches of any size."""
-    images: tuple[Tensor, ...] = (torch.zeros(2, 3, crop, crop),)
     try:
         with warnings.catch_warnings(action="ignore"):  # of torch's own inner workings
-            program = torch.export.export(network, images, dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
-            _forget_files(program.graph_module)
-            program.example_inputs = None
-            torch.export.save(program, path)
+            torch.export.save(program_of(network, torch.zeros(2, 3, crop, crop), (0,)), path)
     except Exception as error:  # whatever a network does that can't be written down
         reason = str(error).strip().split("\n")[0]
         raise UserError(
             f"this network can't be published: it is neither timm's nor torchvision's, and torch.export can't make a "
             f"program of it ({type(error).__name__}: {reason})"
         ) from error
-
-
-def _forget_files(graph: nn.Module) -> None:
-    """Take out where each operation's Python lies, which are folders of this machine and its user."""
-    for part in graph.modules():
-        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
-            node.meta.pop("stack_trace", None)
 
 
 def write_loader(folder: Path, plain: Plain) -> None:
