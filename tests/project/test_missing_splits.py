@@ -24,6 +24,7 @@ def flatten(split: Path) -> None:
             path.parent.rmdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["flat", "data.test_fraction=0", "+trainer.limit_test_batches=0"])
 def test_a_run_without_test_images_says_so_and_ends_in_order(
     train: Train, root: Path, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -22,6 +22,7 @@ def test_the_numbers_are_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("usetex", [False, True])  # as somebody's matplotlibrc may have it
 def test_a_class_may_be_called_anything(tmp_path: Path, usetex: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matplotlib.mathtext.MathTextParser.parse", lambda *_: pytest.fail("taken for mathematics"))

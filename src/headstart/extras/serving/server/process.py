@@ -63,6 +63,7 @@ def server_of(app: Starlette, on_start: Callable[[], None], limits: Limits | Non
         http=PatientProtocol,
         ws="none",
         lifespan="on",
+        log_config=None,  # its own would close whatever file this process logs to
         log_level="error",
         access_log=False,
         proxy_headers=False,
