@@ -1,4 +1,4 @@
-"""What the server of headstart.extras.serving refuses, in a sentence, while it answers the others."""
+"""What the server of headstart.extras.serving refuses, in a sentence, while it answers the others (headstart.extras.serving)."""
 
 import json
 import socket
