@@ -128,7 +128,22 @@ def in_a_clean_process(
     return torch.load(output, weights_only=True)
 
 
-def test_a_moved_folder_predicts_what_the_run_predicts(
+def test_runs_are_published(
+    published: dict[str, Published], in_a_clean_process: dict[str, Tensor], images: Path, workdir: Path,
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """All in one, as the runs take half a minute, and would be made again for each process that tests."""
+    check_that_a_moved_folder_predicts_what_the_run_predicts(published, in_a_clean_process)
+    check_that_timm_loads_its_own_architectures(published, in_a_clean_process)
+    check_that_files_are_those_that_the_hub_expects(published)
+    check_that_nothing_of_this_machine_is_published(published, images)
+    check_that_transformers_prepares_images_as_the_run_did(published, images)
+    check_that_a_folder_of_somebody_elses_is_left_alone(published, workdir)
+    capfd.readouterr()
+    check_that_a_run_is_published_on_the_hub(published, workdir, monkeypatch, capfd)
+
+
+def check_that_a_moved_folder_predicts_what_the_run_predicts(
     published: dict[str, Published], in_a_clean_process: dict[str, Tensor]
 ) -> None:
     for name, one in published.items():
@@ -139,14 +154,14 @@ def test_a_moved_folder_predicts_what_the_run_predicts(
     assert any(one.temperature != 1 for one in published.values())
 
 
-def test_timm_loads_its_own_architectures(
+def check_that_timm_loads_its_own_architectures(
     published: dict[str, Published], in_a_clean_process: dict[str, Tensor]
 ) -> None:
     assert [name for name in in_a_clean_process if name.endswith("timm")] == ["bundled, timm"]
     torch.testing.assert_close(in_a_clean_process["bundled, timm"], published["bundled"].wanted, atol=1e-4, rtol=0)
 
 
-def test_files_are_those_that_the_hub_expects(published: dict[str, Published]) -> None:
+def check_that_files_are_those_that_the_hub_expects(published: dict[str, Published]) -> None:
     always = {"model.safetensors", "config.json", "preprocessor_config.json", "README.md", "load.py", "plots"}
     for name, (_, folder, *_) in published.items():
         assert {path.name for path in folder.iterdir()} == always | ({"model.pt2"} if name == "pooled" else set())
@@ -159,7 +174,7 @@ def test_files_are_those_that_the_hub_expects(published: dict[str, Published]) -
         assert f"{sum(one.stat().st_mode & 0o044 != 0 for one in folder.iterdir())}" == f"{len([*folder.iterdir()])}"
 
 
-def test_nothing_of_this_machine_is_published(published: dict[str, Published], images: Path) -> None:
+def check_that_nothing_of_this_machine_is_published(published: dict[str, Published], images: Path) -> None:
     private = [str(images), str(next(iter(published.values())).run_dir.parents[1]), str(ROOT), str(Path.home())]
     private += ["secret_folder", os.uname().nodename]
     for one in published.values():
@@ -169,7 +184,7 @@ def test_nothing_of_this_machine_is_published(published: dict[str, Published], i
     assert '"weights": "own.pt"' in (published["mlp"].folder / CONFIG).read_text()
 
 
-def test_transformers_prepares_images_as_the_run_did(published: dict[str, Published], images: Path) -> None:
+def check_that_transformers_prepares_images_as_the_run_did(published: dict[str, Published], images: Path) -> None:
     transformers = pytest.importorskip("transformers")
     path = sorted(images.glob("test/*/*.jpg"))[0]
     for name in ("mlp", "bundled"):
@@ -185,7 +200,7 @@ def test_transformers_prepares_images_as_the_run_did(published: dict[str, Publis
         assert (found - wanted).abs().mean() < 0.02
 
 
-def test_a_folder_of_somebody_elses_is_left_alone(published: dict[str, Published], workdir: Path) -> None:
+def check_that_a_folder_of_somebody_elses_is_left_alone(published: dict[str, Published], workdir: Path) -> None:
     (workdir / "mine").mkdir()
     (workdir / "mine" / "thesis.tex").write_text("x")
     run_dir = published["pooled"].run_dir.parents[1] / "elsewhere" / "pooled"
@@ -194,7 +209,7 @@ def test_a_folder_of_somebody_elses_is_left_alone(published: dict[str, Published
     assert [path.name for path in workdir.rglob("*")] == ["mine", "thesis.tex"]
 
 
-def test_a_run_is_published_on_the_hub(
+def check_that_a_run_is_published_on_the_hub(
     published: dict[str, Published], workdir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run_dir = published["pooled"].run_dir.parents[1] / "elsewhere" / "pooled"

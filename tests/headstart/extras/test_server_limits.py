@@ -1,4 +1,4 @@
-"""What the server of headstart.extras.serving refuses, in a sentence, while it answers the others (headstart.extras.serving)."""
+"""What the server of headstart.extras.serving refuses, in a sentence, while it answers the others."""
 
 import json
 import socket
@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from serving import BOUNDARY, FORM, Colours, ask, form, image, predict, served
+
+from headstart.extras.serving.server.decoding import FORMATS
 
 HEAD = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
 JPEG = image("red", "JPEG", side=200)
@@ -39,7 +41,7 @@ BROKEN = {
     "a JPEG's first bytes": (JPEG[:30], 400, "1.jpg "),
     "too many pixels": (png_header(30_000), 413, "1.jpg has 900,000,000 pixels, and 50,000,000 are the most"),
     "a PNG's header": (png_header(8), 400, "1.jpg can't be decoded"),
-    "a program": (EPS, 400, "1.jpg is no image in a format that is taken"),
+    "a program": (EPS, 400, f"1.jpg is no image in a format that is taken ({', '.join(FORMATS)})"),
     "HTML": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 400, "1.jpg is no image in a format that is taken"),
 }
 
