@@ -90,13 +90,13 @@ def test_the_templates_own_name_stands_in_one_place() -> None:
 
 
 def without_extra(project: Path, name: str) -> None:
-    """Delete an extra, and what names it in conf/, scripts/ and tests/."""
+    """Delete an extra, and what names it in conf/, scripts/ and tests/: of a test, its first line may do so."""
     shutil.rmtree(project / "src/headstart/extras" / name)
     for folder in ("conf", "scripts", "tests"):
         for path in (project / folder).rglob("*.*"):
-            if path.suffix in (".py", ".yaml") and re.search(
-                f"(import|from|_target_:) headstart.extras.{name}", path.read_text()
-            ):
+            text = path.read_text() if path.suffix in (".py", ".yaml") else ""
+            says_so = folder == "tests" and f"headstart.extras.{name}" in text.partition("\n\n")[0]
+            if says_so or re.search(f"(import|from|_target_:) headstart.extras.{name}", text):
                 path.unlink()
 
 
