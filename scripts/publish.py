@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import readable_errors
+from headstart.extras.serving.about import UNKNOWN
 from headstart.machine import quick_imports, terminal
 from headstart.runs import Run, find_run
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 FOLDER = "published"
 DRAWN = ("history", "confusion_matrix", "class_f1", "reliability")  # of the figures, those without anybody's images
-UNKNOWN = "unknown"
 
 
 def main() -> None:

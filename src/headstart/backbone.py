@@ -36,6 +36,10 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def example(self) -> Tensor:
+        """Two normalised images [2, 3, crop, crop] of noise, always the same, to see what a network makes of them."""
+        return torch.randn(2, 3, self.crop, self.crop, generator=torch.Generator().manual_seed(0))
+
     def mean_and_std(self) -> tuple[Tensor, Tensor]:
         """Both as float32 [1, 3, 1, 1], for pixels in [0, 255]."""
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (self.mean, self.std))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from .errors import UserError
@@ -24,6 +25,12 @@ def short(path: str | Path) -> Path:
     """Relative to where the user is, when it lies below."""
     path, cwd = Path(path), Path.cwd()
     return path.relative_to(cwd) if path.is_relative_to(cwd) else path
+
+
+def numbered(path: Path) -> Iterator[Path]:
+    """`path`, and then, for whoever finds it taken, the same with `_2`, `_3` and so on behind its stem."""
+    yield path
+    yield from (path.with_name(f"{path.stem}_{number}{path.suffix}") for number in count(2))
 
 
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:

@@ -50,9 +50,8 @@ class Predictor:
         self.classes, self.preprocessing = tuple(model.classes), model.preprocessing
         self.device = best_device()
         self.precision = FLOAT32 if precision == FLOAT32 else best_precision(self.device.type)
-        crop = self.preprocessing.crop
-        example = torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
-        model.backbone = fold_batchnorms(model.backbone, example).to(memory_format=torch.channels_last)
+        network = fold_batchnorms(model.backbone, self.preprocessing.example())
+        model.backbone = network.to(memory_format=torch.channels_last)
         model.to(self.device)
         self._prepare = ResizeAndCrop(self.preprocessing)
 

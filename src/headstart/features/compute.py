@@ -104,7 +104,9 @@ class FeaturePass:
 
     @cached_property
     def _network(self) -> nn.Module:
-        network = fold_batchnorms(self.backbone.network, self._sample_batch).to(memory_format=torch.channels_last)
+        network = fold_batchnorms(self.backbone.network, self.backbone.preprocessing.example()).to(
+            memory_format=torch.channels_last
+        )
         return network.to(self.device)
 
     @cached_property
@@ -112,18 +114,17 @@ class FeaturePass:
         if self.wanted < WORTH_IT:
             return self._network
         size = min(self.images.batch_size, CPU_CHUNK) if self.device.type == "cpu" else self.images.batch_size
-        batch = self._sample_batch[:1].expand(size, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        batch = (
+            self.backbone.preprocessing.example()[:1]
+            .expand(size, -1, -1, -1)
+            .contiguous(memory_format=torch.channels_last)
+        )
         return Compiled(self._network, batch.to(self.device))
-
-    @cached_property
-    def _sample_batch(self) -> Tensor:
-        crop = self.backbone.preprocessing.crop
-        return torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
 
     @cached_property
     def _num_features(self) -> int:
         with torch.no_grad():
-            return self._network(self._sample_batch.to(self.device)).shape[1]
+            return self._network(self.backbone.preprocessing.example().to(self.device)).shape[1]
 
     def _metadata(self, split: str, view: int) -> dict[str, Any]:
         assert self.images.table is not None, "call setup() first"

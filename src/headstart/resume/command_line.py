@@ -53,9 +53,9 @@ def composed(arguments: list[str], trusted: tuple[str, ...]) -> Iterator[DictCon
         yield cfg
 
 
-def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
-    """Find what can't work before anything is loaded, torch above all, as that takes a second; raises UserError."""
-    as_written, cfg = cfg, resolved(cfg)
+def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
+    """The config with interpolations resolved; raises UserError for what can't work, before torch is there."""
+    as_written, cfg = cfg, _resolved(cfg)
     check_targets(cfg, trusted)
     check_arguments(cfg, as_written)
     if "wandb" in cfg.logger:
@@ -91,9 +91,10 @@ def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> None:
         )
     if solves and (cfg.augment.mixup or cfg.augment.cutmix):
         raise UserError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
+    return cfg
 
 
-def resolved(cfg: DictConfig) -> DictConfig:
+def _resolved(cfg: DictConfig) -> DictConfig:
     """A copy with values in the place of interpolations, each of which is parsed anew whenever somebody reads it.
 
     Raises UserError for a value that is still to be given.

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ..errors import UserError, listed, printable
 from ..files import short
 from ..runs import RUNS_DIR, SWEEPS_DIR
-from .command_line import KEY, check, imply, join_flags, resolved
+from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
 from .own_folder import is_first_process
 from .places import check_places
@@ -66,8 +66,7 @@ def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     new = [one for one in typed if not stored or one not in stored.overrides]
     if stored and HydraConfig.get().mode == RunMode.MULTIRUN:
         cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
-    check(cfg, trusted)
-    check_places(resolved(cfg))
+    check_places(check(cfg, trusted))
     say_idle(new, cfg)
     cfg = with_values(cfg, tuple(OWN_PLACES))
     if stored and HydraConfig.get().mode == RunMode.RUN and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):

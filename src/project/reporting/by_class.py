@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from headstart.errors import UserError, printable
-from headstart.files import write_atomically
+from headstart.files import numbered, write_atomically
 
 from .bootstrap import PERCENT, Interval, Scores
 
@@ -53,8 +52,7 @@ def content_of(scores: Scores, classes: Sequence[str]) -> dict[str, Any]:
 
 def own_folder(parent: Path, name: str) -> Path:
     """A new folder in `parent`, with a number where another has this name; raises UserError if none can be."""
-    for number in count(1):
-        folder = parent / (name if number == 1 else f"{name}_{number}")
+    for folder in numbered(parent / name):
         try:
             folder.mkdir(parents=True)
         except FileExistsError:

@@ -63,11 +63,8 @@ def _images_of(name: str) -> list[str]:
 def _in_folder(path: str) -> list[str]:
     found = sorted(_all_in(path))
     if not found:
-        raise UserError(f"there is no image in {path}: its files don't end as those of images do ({', '.join(KNOWN)})")
+        raise UserError(f"there is no image in {path}: no file in it ends as images do (.jpg, .png, .webp, ...)")
     return found
-
-
-KNOWN = (".jpg", ".png", ".webp", "...")
 
 
 def _all_in(folder: str) -> Iterator[str]:

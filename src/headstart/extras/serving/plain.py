@@ -32,8 +32,7 @@ def plain_network(model: Any) -> Plain:
     """
     backbone, head = merged(model.backbone), flat(model.head)
     whole = nn.Sequential(backbone, head).cpu().eval()
-    crop = model.preprocessing.crop
-    images = torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
+    images = model.preprocessing.example()
     for build in (_of_timm, _of_torchvision):
         made = build(backbone, head, dict(model.pretrained.spec), len(model.classes))
         if made and _same(made.network.eval()(images), whole(images)):

@@ -5,12 +5,11 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import UserError, printable
-from ...files import PART
+from ...files import PART, numbered
 
 UNSURE, BROKEN = "unsure", ""
 DEFAULT = "predictions.csv"
@@ -61,10 +60,7 @@ def place_for(output: str | None) -> Path:
     Raises UserError for a name that no table has, or a folder.
     """
     if output is None:
-        names = (
-            Path(DEFAULT).with_stem(f"predictions_{number}") if number > 1 else Path(DEFAULT) for number in count(1)
-        )
-        return next(path for path in names if not os.path.lexists(path))
+        return next(path for path in numbered(Path(DEFAULT)) if not os.path.lexists(path))
     path = Path(output).expanduser()
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"--output {output}: its name has to end in {', '.join(FORMATS)}")

@@ -26,9 +26,8 @@ class Probabilities(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        crop = model.preprocessing.crop
-        example = torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0))
-        self.backbone, self.head = fold_batchnorms(merged(model.backbone), example), flat(model.head)
+        self.backbone = fold_batchnorms(merged(model.backbone), model.preprocessing.example())
+        self.head = flat(model.head)
         for name, value in zip(("mean", "std"), model.preprocessing.mean_and_std(), strict=True):
             self.register_buffer(name, value)
         self.eval().requires_grad_(requires_grad=False)
