@@ -14,8 +14,18 @@ from processes import Script
 from runs import ROOT, Train, results
 
 from headstart.errors import UserError
+from headstart.extras.serving.about import about
+from headstart.extras.serving.export import measuring
+from headstart.extras.serving.export.files import export
 from headstart.extras.serving.export.formats import FORMATS, chosen, writable
+from headstart.extras.serving.export.loaded import Usage
+from headstart.extras.serving.export.writers import WRITERS, Source, write_state_dict
+from headstart.extras.serving.plain import plain_network
 from headstart.predictor import FLOAT32, Predictor, load_classifier
+from headstart.runs import Run
+from project.backbones.torchvision import from_torchvision
+from project.model.classifier import Classifier
+from project.model.heads import linear
 
 HASTY = """
 import runpy, sys
@@ -119,6 +129,25 @@ def check_that_int8_is_smaller(folder: Path) -> None:
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert sizes["model_int8.onnx"] < sizes["model.onnx"] / 2
     assert sizes["model_int8.bin"] < sizes["model.bin"] / 2
+
+
+@pytest.mark.slow
+def test_a_worse_file_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def worse(source: Source, folder: Path) -> Usage:
+        network: Any = source.plain.network
+        with torch.no_grad():
+            network.fc.bias[0] += 0.1
+        return write_state_dict(source, folder)
+
+    monkeypatch.setitem(WRITERS, "state_dict", worse)
+    monkeypatch.setattr(measuring, "SECONDS", 0.01)
+    monkeypatch.setattr(measuring, "ROUNDS", 1)
+    model = Classifier(from_torchvision("resnet18", None), linear, ["a", "b"]).eval()
+    source = Source(model, plain_network(model), about(Run(tmp_path, None, {}), model), tmp_path)
+    reference = measuring.Reference(Predictor(model, FLOAT32), measuring.random_images(224)[:3], None)
+    (found,) = export(["state_dict"], source, reference, tmp_path, None, [].append)
+    assert found.error.startswith("not kept: probabilities differ by 2.5e-02, more than 0.001")
+    assert [*tmp_path.iterdir()] == []
 
 
 class Exploit:
