@@ -35,6 +35,7 @@ class Fitted:
     skipped_images: int = 0
     fixes: Mapping[str, int] = field(default_factory=dict)  # images that were relabelled and dropped by data.fixes
     predictions: dict[str, Predictions] = field(default_factory=dict, repr=False)
+    status: str = "finished"  # or "pruned": a search has ended it, as others had come further by then
 
 
 def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, resume_from: Path | None = None) -> Fitted:
@@ -53,6 +54,7 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
     best = best_checkpoint(trainer)
     if not best and any(getattr(callback, "save_top_k", 0) for callback in trainer.checkpoint_callbacks):
         log.warning("nothing was validated, and no best.ckpt kept: what is measured are the last weights")
+    all_callbacks: list[Any] = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
     loggers, trainer.loggers = trainer.loggers, []  # the curve of val/ is the training's alone; see `log_score`
     metrics = measure(model, data, trainer, best, splits)
     trainer.loggers = loggers
@@ -65,6 +67,7 @@ def fit(model: LightningModule, data: LightningDataModule, trainer: Trainer, res
         skipped_images=table.skipped if table else 0,
         fixes=table.fixes if table else {},
         predictions=noted.splits,
+        status="pruned" if any(getattr(one, "pruned", False) for one in all_callbacks) else "finished",
     )
 
 

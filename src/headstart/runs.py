@@ -9,7 +9,9 @@ from .errors import UserError
 
 RUNS_DIR, SWEEPS_DIR = Path("logs/runs"), Path("logs/sweeps")
 RESULTS, SWEEP, BEST = "results.json", "sweep.json", Path("checkpoints", "best.ckpt")
-OF_A_RUN, OF_A_SWEEP = (RESULTS, ".hydra"), (SWEEP, "multirun.yaml")  # one of them lies in its folder
+SWEEP_CONFIG = "multirun.yaml"  # what Hydra writes when a sweep begins
+JOB_NOTE = ".hydra/job-*.json"  # in a job's folder: what became of it
+OF_A_RUN, OF_A_SWEEP = (RESULTS, ".hydra"), (SWEEP, SWEEP_CONFIG)  # one of them lies in its folder
 
 
 class Run(NamedTuple):
@@ -56,6 +58,18 @@ def read_results(run_dir: str | Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def job_number(run_dir: Path) -> int | None:
+    """The number of the job of a sweep that a run is; None of a run alone."""
+    note = next(run_dir.glob(JOB_NOTE), None)
+    return int(note.stem.rpartition("-")[2]) if note else None
+
+
+def folder_of_job(sweep_dir: Path, job: int) -> Path:
+    """The folder of a sweep's job, wherever hydra.sweep.subdir has put it."""
+    usual, note = sweep_dir / str(job), JOB_NOTE.replace("*", str(job))
+    return usual if (usual / note).exists() else next((one.parents[1] for one in sweep_dir.rglob(note)), usual)
 
 
 def _run(folder: Path) -> Run:

@@ -94,7 +94,7 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool, with_plots: bool)
         fitted = fit(model, data, trainer, checkpoint)
         score = fitted.metrics[cfg.monitor]
         results.write_results(cfg.run_dir, score, fitted, model, command_of(cfg))
-        log_score(trainer, score, fitted.metrics)
+        log_score(trainer, score, fitted.metrics, fitted.status)
         if with_plots:
             results.write_report(cfg.run_dir, model)
             show_results(trainer, data)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError, listed, printable
 from ..files import short
-from ..runs import RUNS_DIR, SWEEPS_DIR
+from ..runs import RUNS_DIR, SWEEP_CONFIG, SWEEPS_DIR
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
 from .own_folder import is_first_process
@@ -37,7 +37,6 @@ from .stored_config import (
 from .trusted import OWN_PLACES, is_typed_here, note_typed, read_plainly, refuse_strangers_code
 from .typed import TRAINING, changes, refuse_fixed, refuse_idle
 
-SWEEP = "multirun.yaml"  # what Hydra writes when a sweep begins
 SUBDIR = "${hydra.job.num}"  # of a sweep's job, unless somebody says otherwise
 log = logging.getLogger(__name__)
 
@@ -142,7 +141,7 @@ def expand_resume(arguments: list[str]) -> list[str]:
     place = quoted(str(folder))
     # What a job was told, `begin` writes.
     again = [f"{KEY}{place}", "hydra.output_subdir=null"]
-    if is_sweep or (folder / SWEEP).exists():
+    if is_sweep or (folder / SWEEP_CONFIG).exists():
         flags, told = sweep_overrides(folder, typed)
         return imply(["-m", *flags, *merge_overrides(told, [*typed, *again, f"hydra.sweep.dir={place}"])])
     stored = stored_run(folder)
@@ -177,7 +176,7 @@ def sweep_overrides(sweep_dir: Path, typed: Iterable[str] = ()) -> tuple[list[st
 
     Raises UserError for none, and where one could run code and was neither typed in this checkout nor is typed now.
     """
-    path = sweep_dir / SWEEP
+    path = sweep_dir / SWEEP_CONFIG
     content, keys = read_plainly(path), {key_of(one) for one in typed}
     try:
         hydra = content["hydra"]
@@ -199,7 +198,7 @@ def sweep_overrides(sweep_dir: Path, typed: Iterable[str] = ()) -> tuple[list[st
 
 def _latest(is_sweep: bool) -> Path:
     """The run, or sweep, that began last; raises UserError where there is none."""
-    marks = list(SWEEPS_DIR.glob(f"*/{SWEEP}") if is_sweep else RUNS_DIR.glob(f"*/.hydra/{OVERRIDES}"))
+    marks = list(SWEEPS_DIR.glob(f"*/{SWEEP_CONFIG}") if is_sweep else RUNS_DIR.glob(f"*/.hydra/{OVERRIDES}"))
     if not marks:
         raise UserError(f"resume=latest: there is nothing in {SWEEPS_DIR if is_sweep else RUNS_DIR} yet")
     newest = max(marks, key=lambda mark: mark.stat().st_mtime_ns)

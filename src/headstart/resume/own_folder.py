@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from .quoting import quoted
 
 # A folder inside is the owner's mark; only one process can make it, on shared disks, too.
 RUN, SWEEP = ".hydra", ".sweep"
+LOCK = "lock"  # in there
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # where Lightning looks for a process's number
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def held(folder: Path, mark: str = RUN) -> Iterator[None]:
 
     The lock goes with the process, however it ends. On a disk that knows no locks there is none.
     """
-    lock = FileLock(folder / mark / "lock")
+    lock = FileLock(folder / mark / LOCK)
     try:
         (folder / mark).mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
@@ -111,3 +112,15 @@ def held(folder: Path, mark: str = RUN) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path, mark: str = RUN) -> bool:
+    """Whether a process is at work in the folder of a run or, with its mark, of a sweep."""
+    lock = folder / mark / LOCK
+    try:
+        with FileLock(lock, timeout=0) if lock.exists() else nullcontext():
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False

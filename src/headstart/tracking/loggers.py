@@ -214,10 +214,11 @@ def closed_at_the_end(loggers: list[Logger]) -> Iterator[None]:
                 log.info(f"W&B: the server stopped answering, but {rest}")
 
 
-def log_score(trainer: Trainer, score: float, metrics: dict[str, float]) -> None:
+def log_score(trainer: Trainer, score: float, metrics: dict[str, float], status: str = "finished") -> None:
     """Hand the run's score and the `metrics` of its best checkpoint to every logger, so that runs compare in each.
 
-    Those of the validation are `best/val/...`: the curves of `val/...` end with the last epoch.
+    Those of the validation are `best/val/...`: the curves of `val/...` end with the last epoch. W&B has the `status`,
+    too, "finished" or "pruned".
     """
     final = {"score": score} | {name.replace("val/", "best/val/"): value for name, value in metrics.items()}
     step = step_of(trainer)
@@ -228,3 +229,5 @@ def log_score(trainer: Trainer, score: float, metrics: dict[str, float]) -> None
             logger.log_hyperparams(logger.hparams, final, step)
         else:
             logger.log_metrics(final, step=step)
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary["status"] = status

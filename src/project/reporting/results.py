@@ -41,9 +41,9 @@ def write_results(run_dir: str | Path, score: float, fitted: Fitted, model: Clas
     if best and best.is_relative_to(run_dir):
         best = best.relative_to(run_dir)  # the folder may be moved or copied
     test, known = fitted.predictions.get("test"), {**vars(fitted)}
-    del known["predictions"]
+    del known["predictions"], known["status"]
     content = {
-        "status": "finished",
+        "status": fitted.status,
         "score": score,
         "monitor": model.monitor,
         "best": direction(model.monitor),
@@ -117,7 +117,7 @@ def write_interrupted(run_dir: str | Path, signum: int, epoch: int, step: int, c
 def write_failed(run_dir: str | Path, error: BaseException, command: str, with_report: bool) -> None:
     """Write what ended the run, and a report of what there is; what was typed to go on with it is no end of it."""
     mistake, before = explain(error), read_results(run_dir).get("status")
-    if before == "finished" or (before == "interrupted" and mistake):
+    if before in ("finished", "pruned") or (before == "interrupted" and mistake):
         return
     said = mistake or f"{type(error).__name__}: {error}"
     with suppress(OSError):  # such as a full disk: the error itself must be seen
@@ -129,7 +129,7 @@ def write_failed(run_dir: str | Path, error: BaseException, command: str, with_r
 def finished_score(run_dir: str | Path, command: str) -> float | None:
     """The score of a run that has ended; None for any other. Raises UserError when it was another command's."""
     content = read_results(run_dir)
-    if content.get("status") != "finished":
+    if content.get("status") not in ("finished", "pruned"):
         return None
     if content["command"] != command:
         raise UserError(

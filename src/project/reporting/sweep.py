@@ -4,26 +4,27 @@ import json
 import logging
 import math
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
 from headstart.errors import UserError, explain
 from headstart.files import short, write_atomically
 from headstart.machine import terminal
+from headstart.runs import JOB_NOTE
 
 from .sweep_files import tables, write_sweep
-from .sweep_folder import JOB, NO_END, SweepFolder
+from .sweep_folder import NO_END, SweepFolder
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-DIRECTION = "hydra.sweeper.direction"
+DIRECTION, SECONDS = "hydra.sweeper.direction", "seconds"
+WORDS = {"max": "maximize", "min": "minimize"}  # of Optuna
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,12 @@ class SweepTable(Callback):
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Forget the jobs of a sweep that is gone on with: all come again."""
-        for path in Path(config.hydra.sweep.dir).rglob(JOB):
-            path.unlink()
-        if isinstance(OmegaConf.select(config, DIRECTION), str | Enum):
+        """Forget the jobs of a sweep that is gone on with: all come again, unless it is a search, which keeps them."""
+        if "direction" in config.hydra.sweeper:
             look_for_the_best(config)
+            return
+        for path in Path(config.hydra.sweep.dir).rglob(JOB_NOTE):
+            path.unlink()
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Note a job that will not tell its end if its process is killed."""
@@ -62,43 +64,53 @@ class SweepTable(Callback):
         _note(config, job)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the sweep's tables, and where its files are; the process ends with 1 when a job failed."""
+        """Print the sweep's tables, and where its files are; the process ends with 1 when more jobs failed than may.
+
+        A search lets some fail; of a grid, none may.
+        """
         sweep, error = SweepFolder(config.hydra.sweep.dir), sys.exception()
         failed = sum(job.error is not None for job in sweep.jobs)
         stopped = error is not None and not isinstance(error, Exception)  # by a signal
         written = [write_sweep(sweep)] if sweep.jobs else []
         if stopped or (error and not failed):  # a config that can't be, or a launcher's own
             return
+        pruned = sum(job.status == "pruned" for job in sweep.jobs)
         told = [
             *tables(sweep),
             *map(str, map(short, written)),
-            f"{sweep.path}: {len(sweep.jobs)} jobs, {failed} failed",
+            f"{sweep.path}: {len(sweep.jobs)} jobs, {failed} failed" + f", {pruned} pruned" * bool(pruned),
         ]
         terminal().print(*told, sep="\n", soft_wrap=True)
-        if failed:
+        if failed > config.hydra.sweeper.get("max_failure_rate", 0) * len(sweep.jobs):
             sys.exit(f"error: {failed} of {len(sweep.jobs)} jobs failed; {sweep.path / 'sweep.csv'} says why")
 
 
 def look_for_the_best(config: DictConfig) -> None:
-    """Tell a sweeper such as Optuna's, which minimises by itself, where the best of the monitored metric is.
+    """Tell a search, which minimises by itself, where the best of the monitored metric, or of its objectives, is.
 
     Ends the process where something else was typed: it would search for the worst.
     """
     from ..model.metrics import direction  # torch, for who has such a sweeper
 
-    best = {"max": "maximize", "min": "minimize"}.get(direction(config.monitor) or "")
+    objectives = list(config.hydra.sweeper.get("objectives") or [config.monitor])
+    best = [WORDS.get(direction(name) or "min" * (name == SECONDS), "") for name in objectives]
+    if "" in best:
+        unknown = objectives[best.index("")]
+        sys.exit(f"error: hydra.sweeper.objectives: {unknown} is none; take metrics such as {config.monitor}, or {SECONDS}")
     said = OmegaConf.select(config, DIRECTION)
-    if best and getattr(said, "name", said) != best:
+    words = [getattr(one, "name", one) for one in (said if isinstance(said, list | ListConfig) else [said])]
+    if words != best:
         if any(one.lstrip("+").startswith(f"{DIRECTION}=") for one in config.hydra.overrides.hydra):
-            sys.exit(f"error: {DIRECTION}={said} looks for the worst {config.monitor}: leave it out, or say {best}")
+            wanted = f"leave it out, or say {', '.join(best)}"
+            sys.exit(f"error: {DIRECTION}={said} looks for the worst of {', '.join(objectives)}: {wanted}")
         with read_write(config.hydra):
-            config.hydra.sweeper.direction = best
+            config.hydra.sweeper.direction = best if len(best) > 1 else best[0]
 
 
 def _note(config: DictConfig, job: dict[str, Any]) -> None:
     run_dir, number = Path(config.hydra.runtime.output_dir), config.hydra.job.num
     content = {"job": number, "run_dir": str(run_dir)} | job
-    write_atomically(run_dir / JOB.replace("*", str(number)), json.dumps(content, indent=2) + "\n")
+    write_atomically(run_dir / JOB_NOTE.replace("*", str(number)), json.dumps(content, indent=2) + "\n")
 
 
 def refuse_several_processes(trainer: "Trainer") -> None:

@@ -9,13 +9,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from filelock import FileLock, Timeout
+from headstart.resume.own_folder import is_held
+from headstart.runs import JOB_NOTE, read_results
 
-from headstart.runs import read_results
-
-JOB = ".hydra/job-*.json"
-LOCK = ".hydra/lock"
 NO_END = "no end: it runs, or was killed"
+GOING_ON = "resume"  # what a job that was gone on with was told beside the rest
 REPEATS = ("seed", "data.fold")  # jobs that differ in these alone are one and the same again
 MISSING = ""  # of an override that another job has
 
@@ -38,9 +36,9 @@ class Job:
 
     @cached_property
     def status(self) -> str:
-        """How it stands with it: finished, failed, interrupted, running or killed."""
+        """How it stands with it: finished, pruned, failed, interrupted, running or killed."""
         if self.error is None:
-            return "finished"
+            return "pruned" if self.results.get("status") == "pruned" else "finished"
         if self.error != NO_END:
             return "failed"
         if is_held(self.folder):
@@ -62,18 +60,18 @@ class SweepFolder:
     @cached_property
     def jobs(self) -> list[Job]:
         """In the order in which they began."""
-        return sorted(map(_job, self.path.rglob(JOB)), key=lambda job: job.number)
+        return sorted(map(_job, self.path.rglob(JOB_NOTE)), key=lambda job: job.number)
 
     @cached_property
     def finished(self) -> list[Job]:
-        """Those with a score, the best first; of equal ones the first that began."""
-        scored = [(job.score, job) for job in self.jobs if job.score is not None]
+        """Those with a score that weren't pruned, the best first; of equal ones the first that began."""
+        scored = [(job.score, job) for job in self.jobs if job.score is not None and job.status == "finished"]
         return [job for _, job in sorted(scored, key=lambda pair: (self._order * pair[0], pair[1].number))]
 
     @cached_property
     def others(self) -> list[Job]:
-        """Those without."""
-        return [job for job in self.jobs if job.score is None]
+        """All others."""
+        return [job for job in self.jobs if job not in self.finished]
 
     @cached_property
     def monitor(self) -> str:
@@ -84,7 +82,7 @@ class SweepFolder:
     def keys(self) -> list[str]:
         """The keys for which jobs were told different values, in the order in which they were typed."""
         known = dict.fromkeys(one.partition("=")[0].lstrip("+~") for job in self.jobs for one in job.overrides)
-        return [key for key in known if len({job.value(key) for job in self.jobs}) > 1]
+        return [key for key in known if key != GOING_ON and len({job.value(key) for job in self.jobs}) > 1]
 
     @cached_property
     def means(self) -> list[dict[str, Any]]:
@@ -123,19 +121,6 @@ class SweepFolder:
         told = {key: jobs[0].value(key) for key in self.keys if key not in REPEATS}
         spread = {"mean": mean(scores) if scores else None, "std": stdev(scores) if len(scores) > 1 else None}
         return {"overrides": told, "jobs": len(jobs), "scores": scores, **spread}
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process is at work in a run's folder."""
-    if not (folder / LOCK).exists():
-        return False
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:
-        return False
 
 
 def _job(path: Path) -> Job:

@@ -1,0 +1,10 @@
+"""What is searched only where something else was chosen: hydra.sweeper.custom_search_space=headstart.extras.search.spaces.mlp."""
+
+from typing import Any
+
+
+def mlp(config: Any, trial: Any) -> None:
+    """Search an MLP's width and dropout, in the trials whose head is one."""
+    if trial.params.get("head") == "mlp":
+        trial.suggest_categorical("head.hidden", [256, 512, 1024])
+        trial.suggest_float("head.dropout", 0.0, 0.5)
