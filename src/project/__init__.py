@@ -22,6 +22,7 @@ TRUSTED = (
     "headstart.extras.shards.data.ShardData",
     "headstart.extras.torchvision_sets.*",
     "headstart.images.augmentation.*",
+    "headstart.plugins.OwnPlugins",
     "headstart.resume.best_checkpoint.*",
     "headstart.resume.last_checkpoint.*",
     "headstart.resume.own_folder.OwnFolder",
