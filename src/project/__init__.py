@@ -19,6 +19,7 @@ TRUSTED = (
     "headstart.extras.lora.add_adapters",
     "headstart.extras.search.pruning.Pruning",
     "headstart.extras.search.spaces.*",
+    "headstart.extras.search.sweeper.OptunaSearch",
     "headstart.extras.shards.data.ShardData",
     "headstart.extras.torchvision_sets.*",
     "headstart.images.augmentation.*",

@@ -40,7 +40,8 @@ from .typed import TRAINING, changes, refuse_fixed, refuse_idle
 SUBDIR = "${hydra.job.num}"  # of a sweep's job, unless somebody says otherwise
 log = logging.getLogger(__name__)
 
-OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_subdir")
+# Said anew whenever a sweep begins: a search's direction follows from what it looks for.
+OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_subdir", "hydra.sweeper.direction")
 
 
 def understand(arguments: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from ..errors import CONF_DIR, UserError
-from .stored_config import PRIMARY, compose_with, key_of
+from .stored_config import ALONE, PRIMARY, compose_with, key_of, means_sweep
 
 DESCENT_ONLY = ("lr", "weight_decay", "optimizer", "scheduler")  # of model: solver=lbfgs has none of them
 USUAL = ("data", "augment", "backbone", "solver", "strategy", "head", "callbacks", "logger", "trainer")
@@ -37,7 +37,7 @@ def implied_by_files(arguments: list[str]) -> list[str]:
                 "in each file what it is for, as in defaults: [override /solver: adamw]"
             )
     shows = any(argument.startswith("-") and argument not in flags for argument in arguments)  # --cfg, --help, -m
-    return [one for one in first if one != "-m" or not shows]
+    return [one for one in first if one != "-m" or not (shows or ALONE in arguments)]
 
 
 def _wanted(flags: Iterable[str], told: list[str]) -> list[str]:
@@ -46,11 +46,10 @@ def _wanted(flags: Iterable[str], told: list[str]) -> list[str]:
     descends = "strongest" in cfg.model and (mixes or any(key in cfg.model for key in DESCENT_ONLY))
     descends = descends and not _says(flags, told, "solver")
     unfreezes = cfg.backbone.get("freeze") not in (None, "all") and not cfg.model.strategy
-    sweeps = cfg.hydra.runtime.choices["hydra/sweeper"] != "basic" or cfg.hydra.sweeper.get("params")
     wanted = {
         "solver=adamw": descends,
         "strategy=finetune": unfreezes,
-        "-m": sweeps,
+        "-m": means_sweep(cfg.hydra),
     }
     return [one for one, holds in wanted.items() if holds]
 

@@ -14,6 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,6 +34,7 @@ from .trusted import (
 PRIMARY, RESUMED = "train", "_resumed_"  # names of configs: conf/train.yaml, and what a run goes on with
 CONFIG, OVERRIDES, HYDRA = "config.yaml", "overrides.yaml", "hydra.yaml"  # what Hydra writes when a run begins
 MACHINERY = ("mode", "run", "sweep", "sweeper", "launcher", "output_subdir", "callbacks")  # below hydra
+ALONE = "hydra.mode=RUN"  # one run of what would be a sweep
 SAME = "resume"  # says nothing about what is trained
 
 log = logging.getLogger(__name__)
@@ -137,6 +139,11 @@ def flags_of(content: Any) -> list[str]:
     return [f"{flag}={value}" for flag, value in flags.items() if value not in usual]
 
 
+def means_sweep(hydra: Any) -> bool:
+    """Whether the files that were chosen say by themselves that this is a sweep: they name a sweeper, or its space."""
+    return hydra.runtime.choices["hydra/sweeper"] != "basic" or bool(hydra.sweeper.get("params"))
+
+
 def command_of(cfg: DictConfig) -> str:
     """What to type to do a run again: its flags, and all that was typed for it by now."""
     run_dir, hydra, is_resumed = Path(cfg.run_dir), HydraConfig.get(), bool(cfg.resume)
@@ -147,6 +154,8 @@ def command_of(cfg: DictConfig) -> str:
     configs = [one for one in first if f"{key_of(one)}.".replace("/", ".").split(".")[1] not in MACHINERY]
     told = stored.overrides if stored else []
     told = merge_overrides(told, [one for one in told_now(hydra) if one not in told])
+    if hydra.mode == RunMode.MULTIRUN and means_sweep(hydra):
+        configs.append(ALONE)
     return shlex.join(["python", "train.py", *flags_of(began), *configs, *without_resume(told)])
 
 

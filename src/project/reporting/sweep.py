@@ -96,7 +96,9 @@ def look_for_the_best(config: DictConfig) -> None:
     best = [WORDS.get(direction(name) or "min" * (name == SECONDS), "") for name in objectives]
     if "" in best:
         unknown = objectives[best.index("")]
-        sys.exit(f"error: hydra.sweeper.objectives: {unknown} is none; take metrics such as {config.monitor}, or {SECONDS}")
+        sys.exit(
+            f"error: hydra.sweeper.objectives: {unknown} is none; take metrics such as {config.monitor}, or {SECONDS}"
+        )
     said = OmegaConf.select(config, DIRECTION)
     words = [getattr(one, "name", one) for one in (said if isinstance(said, list | ListConfig) else [said])]
     if words != best:
@@ -105,6 +107,8 @@ def look_for_the_best(config: DictConfig) -> None:
             sys.exit(f"error: {DIRECTION}={said} looks for the worst of {', '.join(objectives)}: {wanted}")
         with read_write(config.hydra):
             config.hydra.sweeper.direction = best if len(best) > 1 else best[0]
+            wanted = f"[{','.join(best)}]" if len(best) > 1 else best[0]
+            config.hydra.overrides.hydra.append(f"{DIRECTION}={wanted}")  # which jobs' configs are composed of
 
 
 def _note(config: DictConfig, job: dict[str, Any]) -> None:

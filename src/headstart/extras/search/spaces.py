@@ -1,9 +1,9 @@
-"""What is searched only where something else was chosen: hydra.sweeper.custom_search_space=headstart.extras.search.spaces.mlp."""
+"""What is searched only where something else was chosen: functions for hydra.sweeper.custom_search_space."""
 
 from typing import Any
 
 
-def mlp(config: Any, trial: Any) -> None:
+def mlp(_config: Any, trial: Any) -> None:
     """Search an MLP's width and dropout, in the trials whose head is one."""
     if trial.params.get("head") == "mlp":
         trial.suggest_categorical("head.hidden", [256, 512, 1024])

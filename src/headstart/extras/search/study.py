@@ -41,9 +41,7 @@ def open_storage(storage: str | None, sweep_dir: str | Path) -> BaseStorage:
         raise UserError(f"hydra.sweeper.storage={kind}://... can't be opened: {said}") from error
 
 
-def open_study(
-    storage: BaseStorage, name: str, directions: Sequence[str], sampler: BaseSampler
-) -> optuna.Study:
+def open_study(storage: BaseStorage, name: str, directions: Sequence[str], sampler: BaseSampler) -> optuna.Study:
     """The study of this name, made where there is none; raises UserError where it looks for something else."""
     study = optuna.create_study(
         storage=storage, study_name=name, sampler=sampler, directions=directions, load_if_exists=True
@@ -70,7 +68,7 @@ def own_trial(study: optuna.Study, sweep_dir: str | Path, job: int) -> FrozenTri
 
 
 def left_open(study: optuna.Study, sweep_dir: str | Path) -> list[FrozenTrial]:
-    """The trials that a stop of this very sweep left running, by job. Those of other sweeps that were killed begin anew.
+    """The trials that a stop of this sweep left running, by job. Those that other, killed sweeps left begin anew.
 
     A trial can be taken from another only once: whoever ends it first lets it begin again.
     """

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from ...errors import UserError
@@ -125,4 +125,3 @@ def jobs_at_once(n_jobs: int | None, launcher: Any) -> int:
     """How many trials are asked for at once: as many as the launcher runs, unless somebody says a number."""
     number = n_jobs or launcher.get("n_jobs") or 1
     return usable_cores() if number < 0 else number
-
