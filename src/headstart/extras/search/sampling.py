@@ -1,14 +1,17 @@
 """A sampler whose draws depend on a trial's number, so that a search that was interrupted draws what it would have."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hydra.utils import instantiate
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 from optuna.trial import FrozenTrial, TrialState
 
 ONE_SEQUENCE = (GridSampler, QMCSampler)  # whose seed names what all trials are taken from
+KNOWN = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")  # what a config may choose
 
 
 class SeededByTrial(BaseSampler):
@@ -29,8 +32,9 @@ class SeededByTrial(BaseSampler):
         self.sampler.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Let the sampler learn from a trial that has ended."""
-        self.sampler.after_trial(study, trial, state, values)
+        """Let the sampler learn from a trial that has ended; all that a grid's does is stop a loop that isn't here."""
+        if not isinstance(self.sampler, GridSampler):
+            self.sampler.after_trial(study, trial, state, values)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The sampler's own."""
@@ -43,3 +47,11 @@ class SeededByTrial(BaseSampler):
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
         """The sampler's own."""
         return self.sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def seeded_sampler(config: Mapping[str, Any], points: Mapping[str, Sequence[Any]] | None) -> SeededByTrial:
+    """The sampler of a config, for a grid with the values of each parameter; of a random seed where it has none."""
+    options = {key: value for key, value in config.items() if key != "seed"} | {"_partial_": True}
+    make = instantiate(options | ({"search_space": points} if points else {}), _execution_whitelist_=KNOWN)
+    seed = config.get("seed")
+    return SeededByTrial(lambda number: make(seed=number), secrets.randbelow(2**31) if seed is None else seed)

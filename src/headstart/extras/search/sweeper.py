@@ -2,7 +2,6 @@
 
 import logging
 import math
-import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +18,8 @@ from ...files import write_atomically
 from ...machine import usable_cores
 from ...runs import SWEEP_CONFIG, folder_of_job, read_results
 from .importance import write_importance
-from .sampling import SeededByTrial
+from .sampling import SeededByTrial, seeded_sampler
 from .study import JOB, OWNER, counted, leave_out, left_open, open_storage, open_study, same_space, tell
-
-SAMPLERS = ("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*")
 
 log = logging.getLogger(__name__)
 
@@ -112,13 +109,12 @@ class OptunaSearch(OptunaSweeperImpl):
                 tell(study, trial, read_results(folder_of_job(self.folder, job)), self.objectives, has_ended)
 
     def _seeded_sampler(self) -> SeededByTrial:
-        """What `hydra.sweeper.sampler` says; a grid's has the space, and `n_trials` is how many points it has."""
-        config = {key: value for key, value in self.sampler_config.items() if key != "seed"}
-        if config["_target_"].endswith("GridSampler"):
-            config["search_space"] = {name: self._to_grid_sampler_choices(one) for name, one in self.space.items()}
-            self.n_trials = min(self.n_trials, math.prod(map(len, config["search_space"].values())))
-        make = instantiate(config | {"_partial_": True}, _execution_whitelist_=SAMPLERS)
-        return SeededByTrial(lambda seed: make(seed=seed), self.sampler_config.get("seed") or secrets.randbelow(2**31))
+        """What `hydra.sweeper.sampler` says; a grid has no more trials than points."""
+        points = None
+        if self.sampler_config._target_.endswith("GridSampler"):
+            points = {name: self._to_grid_sampler_choices(one) for name, one in self.space.items()}
+            self.n_trials = min(self.n_trials, math.prod(map(len, points.values())))
+        return seeded_sampler(self.sampler_config, points)
 
 
 def jobs_at_once(n_jobs: int | None, launcher: Any) -> int:
