@@ -25,6 +25,15 @@ SIGNALS = tuple(getattr(signal, name) for name in STOPS if hasattr(signal, name)
 YOUNG = 20_000  # objects that Python makes before it looks for garbage
 
 
+class Interrupted(SystemExit):
+    """A signal ended the run. Its exit code is 128 + the signal's number, as shells and schedulers know it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+        self.args = (signum,)  # of which it is made again in another process
+
+
 def usable_cores() -> int:
     """Those that the scheduler, a container or `taskset` leaves to it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -163,5 +172,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=r"Checkpoint directory .* exists and is not empty")
     # Loaders that begin where training stands need no state of their own: see images/order.py.
     warnings.filterwarnings("ignore", message=r"You're resuming from a checkpoint that ended before the epoch ended")
+    # Where SLURM is installed, not everything is one of its jobs.
+    warnings.filterwarnings("ignore", message=r"The `srun` command is available on your system but is not used")
     # debug=overfit means it so.
     warnings.filterwarnings("ignore", message=r"You requested to overfit but enabled train dataloader shuffling")

@@ -1,7 +1,6 @@
 """The road: what happens in a run, from the config to the score."""
 
 import logging
-from contextlib import nullcontext
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,7 +17,6 @@ from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint, ref
 from headstart.resume.command_line import KEY as RESUME
 from headstart.resume.environment import without_secrets
 from headstart.resume.going_on import keep_typed
-from headstart.resume.own_folder import held
 from headstart.resume.same_data import NoteData, refuse_other_data
 from headstart.resume.schedule import NewSchedule, ended
 from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest
@@ -52,8 +50,7 @@ def train(cfg: DictConfig) -> float:
         prepare_process()
         build.check_metrics(cfg)
         build.trainer_with(cfg, [], logger=False)  # what it refuses is said now
-        with held(Path(cfg.run_dir)) if in_sweep else nullcontext():  # a run alone holds it by now
-            return run(cfg, request, in_sweep, with_plots)
+        return run(cfg, request, in_sweep, with_plots)
     except BaseException as error:  # a signal can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
             if not in_sweep:  # which says itself why a job failed

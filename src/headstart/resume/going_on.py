@@ -12,12 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..errors import UserError, listed, printable
 from ..files import short
-from ..runs import RUNS_DIR, SWEEP_CONFIG, SWEEPS_DIR
+from ..runs import JOB_NOTE, RUNS_DIR, SWEEP_CONFIG, SWEEPS_DIR
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
 from .own_folder import is_first_process
 from .places import check_places
 from .quoting import MULTIRUN, as_typed, quoted, text_of
+from .requeue import again
 from .stored_config import (
     OVERRIDES,
     PRIMARY,
@@ -51,7 +52,7 @@ def understand(arguments: list[str]) -> list[str]:
     load_env()
     arguments = join_flags(as_typed(arguments))
     note_typed(arguments)
-    return expand_resume(arguments)
+    return expand_resume(again(arguments))
 
 
 def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
@@ -75,7 +76,20 @@ def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
         say_differences(stored, cfg)
     elif is_first_process():
         keep(cfg, typed, run_dir, before)
+    if not cfg.resume and is_begun_again(run_dir):
+        cfg.resume = cfg.sweep_dir
     return cfg
+
+
+def is_begun_again(run_dir: Path) -> bool:
+    """Whether this is a sweep's job whose process was stopped, and whose scheduler has begun it once more.
+
+    A sweep has its folder for itself: what trained there before was this job, or one that `hydra.sweep.subdir` doesn't
+    tell from it, which has a note of another number there.
+    """
+    hydra = HydraConfig.get()
+    others = {path.name for path in run_dir.glob(JOB_NOTE)} - {Path(JOB_NOTE).name.replace("*", str(hydra.job.num))}
+    return hydra.mode == RunMode.MULTIRUN and not others and any((run_dir / "checkpoints").glob("[ln]*.ckpt"))
 
 
 def say_idle(typed: list[str], cfg: DictConfig) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
 
 from ..errors import UserError, explain
@@ -24,7 +25,8 @@ RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # where Li
 
 log = logging.getLogger(__name__)
 
-_held = ExitStack()  # this process's lock; not in the callback, which is sent to other processes
+# This process's locks; not in the callback, which is sent to other processes.
+_held, _held_by_job = ExitStack(), ExitStack()
 
 
 class OwnFolder(Callback):
@@ -56,6 +58,18 @@ class OwnFolder(Callback):
         _held.close()
 
     on_multirun_end = on_run_end
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Keep others out of the folder of a sweep's job; whoever is in, from a sweep that was killed, ends first.
+
+        Jobs in other processes and on other machines don't end with the process that has sent them there.
+        """
+        if config.hydra.mode == RunMode.MULTIRUN and is_first_process():
+            _held_by_job.enter_context(held(Path(config.hydra.runtime.output_dir), patiently=True))
+
+    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Let others go on with it."""
+        _held_by_job.close()
 
 
 def is_first_process() -> bool:
@@ -95,15 +109,15 @@ def claim(folder: Path, mark: str = RUN) -> Path:
 
 
 @contextmanager
-def held(folder: Path, mark: str = RUN) -> Iterator[None]:
-    """Keep everybody else out of a run's folder; raises UserError when another process is in.
+def held(folder: Path, mark: str = RUN, patiently: bool = False) -> Iterator[None]:
+    """Keep everybody else out of a run's folder; raises UserError when another process is in, or waits for its end.
 
     The lock goes with the process, however it ends. On a disk that knows no locks there is none.
     """
     lock = FileLock(folder / mark / LOCK)
     try:
         (folder / mark).mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        _acquire(lock, folder, patiently)
     except Timeout:
         raise UserError(f"{short(folder)} is still running: wait for its end, or stop it, and resume it then") from None
     except (OSError, NotImplementedError):
@@ -124,3 +138,13 @@ def is_held(folder: Path, mark: str = RUN) -> bool:
         return True
     except (OSError, NotImplementedError):
         return False
+
+
+def _acquire(lock: FileLock, folder: Path, patiently: bool) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not patiently:
+            raise
+        log.info(f"{short(folder)} is still running in another process: waiting for its end")
+        lock.acquire(poll_interval=0.5)

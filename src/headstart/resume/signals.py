@@ -9,17 +9,10 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from ..machine import SIGNALS
+from ..machine import SIGNALS, Interrupted
 from .last_checkpoint import LastCheckpoint
 
 PATIENCE = 5.0  # seconds: a validation that takes longer is broken off, and done again when the run goes on
-
-
-class Interrupted(SystemExit):
-    """A signal ended the run. Its exit code is 128 + the signal's number, as shells and schedulers know it."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(128 + signum)
 
 
 class StopRequest:
