@@ -84,7 +84,10 @@ def test_pruned_trials_are_no_failures(train: Train, capsys: pytest.CaptureFixtu
     )  # fmt: skip
     found = [results(folder) for folder in folders]
     assert [(one["status"], one["best_checkpoint"]) for one in found] == [("pruned", "checkpoints/best.ckpt")] * 2
-    assert [len((folder / "metrics.csv").read_text().splitlines()) for folder in folders] == [3, 3]  # a header, 2 epochs
+    assert [len((folder / "metrics.csv").read_text().splitlines()) for folder in folders] == [
+        3,
+        3,
+    ]  # a header, 2 epochs
     study = study_of(folders[0].parent)
     assert [trial.state.name for trial in study.trials] == ["PRUNED"] * 2
     assert [sorted(trial.intermediate_values) for trial in study.trials] == [[0, 1]] * 2
@@ -96,7 +99,7 @@ def test_pruned_trials_are_no_failures(train: Train, capsys: pytest.CaptureFixtu
 
 def test_a_search_lets_some_trials_fail_and_not_most(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     grid = ["hydra/sweeper/sampler=grid", "model.lr=choice(0.01,-1)"]
-    (folder,) = train("-m", *ADAMW, *grid)
+    folder, _ = train("-m", *ADAMW, *grid)
     assert "2 jobs, 1 failed" in capsys.readouterr().out
     assert sorted(trial.state.name for trial in study_of(folder.parent).trials) == ["COMPLETE", "FAIL"]
     with pytest.raises(SystemExit, match=r"^error: 1 of 2 trials have failed|^error: 1 of [12] jobs failed"):
@@ -104,7 +107,9 @@ def test_a_search_lets_some_trials_fail_and_not_most(train: Train, capsys: pytes
 
 
 def test_objectives_that_are_none_are_told_before_anything_runs(train: Train) -> None:
-    with pytest.raises(SystemExit, match="hydra.sweeper.objectives: val/nonsense is none; take metrics such as val/acc"):
+    with pytest.raises(
+        SystemExit, match="hydra.sweeper.objectives: val/nonsense is none; take metrics such as val/acc"
+    ):
         train("-m", *ADAMW, LR, "hydra.sweeper.objectives=[val/nonsense]")
     folders = train("-m", *ADAMW, LR, "hydra.sweeper.objectives=[val/loss,seconds]", "hydra.sweeper.n_trials=1")
     study = study_of(folders[0].parent)

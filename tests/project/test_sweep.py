@@ -19,7 +19,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from runs import ROOT, Train, composed, results
 
 from headstart.images.shared import set_up
@@ -239,21 +239,31 @@ class Direction(Enum):  # as Optuna's sweeper has it
     maximize = 2
 
 
+def told_in_full(words: list[str]) -> str:
+    return f"hydra.sweeper.direction=[{','.join(words)}]"
+
+
 def test_a_sweeper_looks_for_the_best_score_and_not_for_the_worst(tmp_path: Path) -> None:
-    def looks_for(monitor: str, said: object, *typed: str) -> object:
+    def looks_for(monitor: str, said: object, *typed: str, **options: object) -> object:
         hydra: Any = {"sweep": {"dir": str(tmp_path)}, "overrides": {"hydra": [*typed]}, "sweeper": {}}
-        hydra["sweeper"] = {"direction": said} if said else {}
+        hydra["sweeper"] = {"direction": said, **options} if said or options else {}
         config = OmegaConf.create({"monitor": monitor, "hydra": hydra}, flags={"struct": True, "allow_objects": True})
         SweepTable().on_multirun_start(config)
         found = config.hydra.sweeper.get("direction")
-        return getattr(found, "name", found)
+        words = [getattr(one, "name", one) for one in (found if isinstance(found, ListConfig) else [found])]
+        told = [one for one in config.hydra.overrides.hydra if one not in typed]
+        assert told in ([], [f"hydra.sweeper.direction={words[0]}"], [told_in_full(words)])
+        return words if isinstance(found, ListConfig) else words[0]
 
     assert looks_for("val/accuracy", Direction.minimize) == "maximize"
     assert looks_for("val/loss", Direction.minimize) == "minimize"
     assert looks_for("val/f1", "maximize", "hydra.sweeper.direction=maximize") == "maximize"
     assert looks_for("val/f1", None) is None
     assert looks_for("val/f1", ["minimize", "maximize"]) == ["minimize", "maximize"]
-    with pytest.raises(SystemExit, match=r"direction=minimize looks for the worst val/f1: leave it out, or say maxim"):
+    assert looks_for("val/f1", None, objectives=None) == "maximize"
+    both = ["val/loss", "seconds", "val/accuracy"]
+    assert looks_for("val/f1", None, objectives=both) == ["minimize", "minimize", "maximize"]
+    with pytest.raises(SystemExit, match=r"direction=minimize looks for the worst of val/f1: leave it out, or say max"):
         looks_for("val/f1", "minimize", "hydra.sweeper.direction=minimize")
 
 

@@ -100,7 +100,9 @@ def look_for_the_best(config: DictConfig) -> None:
             f"error: hydra.sweeper.objectives: {unknown} is none; take metrics such as {config.monitor}, or {SECONDS}"
         )
     said = OmegaConf.select(config, DIRECTION)
-    words = [getattr(one, "name", one) for one in (said if isinstance(said, list | ListConfig) else [said])]
+    if isinstance(said, ListConfig) and "objectives" not in config.hydra.sweeper:
+        return  # another's sweeper, which knows by itself what for
+    words = [getattr(one, "name", one) for one in (said if isinstance(said, ListConfig) else [said])]
     if words != best:
         if any(one.lstrip("+").startswith(f"{DIRECTION}=") for one in config.hydra.overrides.hydra):
             wanted = f"leave it out, or say {', '.join(best)}"

@@ -118,6 +118,5 @@ class OptunaSearch(OptunaSweeperImpl):
 
 
 def jobs_at_once(n_jobs: int | None, launcher: Any) -> int:
-    """How many trials are asked for at once: as many as the launcher runs, unless somebody says a number."""
-    number = n_jobs or launcher.get("n_jobs") or 1
-    return usable_cores() if number < 0 else number
+    """How many trials are asked for at once: as many as the launcher runs on this machine, unless somebody says."""
+    return n_jobs or min(launcher.get("n_jobs") or 1, usable_cores())
