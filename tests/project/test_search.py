@@ -108,7 +108,7 @@ def test_a_search_lets_some_trials_fail_and_not_most(train: Train, capsys: pytes
 
 def test_objectives_that_are_none_are_told_before_anything_runs(train: Train) -> None:
     with pytest.raises(
-        SystemExit, match="hydra.sweeper.objectives: val/nonsense is none; take metrics such as val/acc"
+        SystemExit, match=r"hydra.sweeper.objectives: val/nonsense is none; take metrics such as val/acc"
     ):
         train("-m", *ADAMW, LR, "hydra.sweeper.objectives=[val/nonsense]")
     folders = train("-m", *ADAMW, LR, "hydra.sweeper.objectives=[val/loss,seconds]", "hydra.sweeper.n_trials=1")

@@ -142,7 +142,7 @@ def test_a_sweeps_page_says_what_failed_and_why(tmp_path: Path) -> None:
     files = write_sweep(sweep), write_page_of(sweep)
     assert [path.name for path in files] == ["sweep.csv", "sweep.html"]
     page = files[1].read_text()
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 3
     assert "<b>$x$" not in page
     assert "it went wrong" in page
     assert "1 failed" in page
@@ -239,8 +239,8 @@ class Direction(Enum):  # as Optuna's sweeper has it
     maximize = 2
 
 
-def told_in_full(words: list[str]) -> str:
-    return f"hydra.sweeper.direction=[{','.join(words)}]"
+def told_in_full(words: list[Any]) -> str:
+    return f"hydra.sweeper.direction=[{','.join(map(str, words))}]"
 
 
 def test_a_sweeper_looks_for_the_best_score_and_not_for_the_worst(tmp_path: Path) -> None:
@@ -284,3 +284,17 @@ def test_a_sweep_of_failures_in_odd_folders_ends_with_an_error(train, capsys) ->
     assert f"{sweep_dir}: 2 jobs, 2 failed" in printed
     assert "│ data.root='[/nowhere]' │ failed │" in printed
     assert "│ data.root=':x:'        │ failed │" in printed
+
+
+def test_a_searchs_page_has_its_history_and_importances(tmp_path: Path) -> None:
+    jobs = [(0.5, "model.lr=0.1"), (0.7, "model.lr=0.2"), (0.6, "model.lr=0.3"), (0.3, "model.lr=0.4")]
+    sweep = a_sweep(tmp_path, *jobs)
+    (tmp_path / "3" / "results.json").write_text(json.dumps(results(tmp_path / "3") | {"status": "pruned"}))
+    (tmp_path / "importance.json").write_text('{"model.lr": 1.0}')
+    assert sweep.best_so_far([0.5, 0.7, 0.6]) == [0.5, 0.7, 0.7]
+    assert [job.status for job in sweep.jobs] == ["finished"] * 3 + ["pruned"]
+    assert [job.name for job in sweep.finished] == ["1", "2", "0"]
+    page = write_page_of(sweep).read_text()
+    assert page.count("<svg") == 3  # the history, the importances, and the score by the one parameter
+    assert "3 finished, 1 pruned" in page
+    assert a_sweep(tmp_path / "min", *jobs, best="min").best_so_far([0.5, 0.7, 0.4]) == [0.5, 0.5, 0.4]

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -110,6 +111,16 @@ class SweepFolder:
                 together[json.dumps([told, job.results["metrics"]], sort_keys=True)].append(job)
         equal = [job for jobs in together.values() if len(jobs) > 1 for job in jobs]
         return sorted(equal, key=lambda job: job.number)
+
+    @cached_property
+    def importance(self) -> dict[str, float]:
+        """How much of the differences between scores each parameter explains, where a search has told; sums to 1."""
+        path = self.path / "importance.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def best_so_far(self, scores: Sequence[float]) -> list[float]:
+        """The best of the scores up to each of them."""
+        return list(accumulate(scores, lambda *pair: sorted(pair, key=lambda score: self._order * score)[0]))
 
     @cached_property
     def _order(self) -> int:

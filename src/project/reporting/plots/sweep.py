@@ -32,6 +32,36 @@ def draw_scores_by_parameter(sweep: SweepFolder) -> Figure | None:
 
 
 @names_as_they_are()
+def draw_history(sweep: SweepFolder) -> Figure | None:
+    """A point a job, in the order in which they began, and the best of all so far: what more jobs would be worth."""
+    jobs = sorted(sweep.finished, key=lambda job: job.number)
+    if len(jobs) < 2:
+        return None
+    numbers, scores = [job.number for job in jobs], [job.score or 0.0 for job in jobs]  # all have one
+    figure = PlainFigure(6, 2.8)
+    axes = figure.add_subplot()
+    axes.scatter(numbers, scores, s=18, color=BLUE, alpha=0.6, linewidths=0)
+    axes.step(numbers, sweep.best_so_far(scores), where="post", color=GREY, linewidth=1.2)
+    axes.set(xlabel="job", ylabel=sweep.monitor)
+    axes.grid(visible=True, axis="y")
+    return figure
+
+
+@names_as_they_are()
+def draw_importance(sweep: SweepFolder) -> Figure | None:
+    """A bar a parameter, the most important on top."""
+    found = list(sweep.importance.items())[:MOST]
+    if not found:
+        return None
+    figure = PlainFigure(6, 0.9 + 0.28 * len(found))
+    axes = figure.add_subplot()
+    axes.barh([shown(key) for key, _ in found], [value for _, value in found], color=BLUE)
+    axes.invert_yaxis()
+    axes.set(xlabel="share of the differences that it explains", xlim=(0, 1))
+    return figure
+
+
+@names_as_they_are()
 def draw_parallel_coordinates(sweep: SweepFolder) -> Figure | None:
     """A line a job through its values of all parameters, to its score."""
     keys = [key for key in sweep.keys if key not in REPEATS][:MOST]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from headstart.errors import printable
 
-from ..plots.sweep import draw_parallel_coordinates, draw_scores_by_parameter
+from ..plots.sweep import draw_history, draw_importance, draw_parallel_coordinates, draw_scores_by_parameter
 from ..sweep_files import checkpoint, command, rows
 from ..sweep_folder import SweepFolder
 from .blocks import Code, Folded, Page, Section, Table, Text, drawing
@@ -20,7 +20,7 @@ def write_page_of(sweep: SweepFolder, name: str = FILE) -> Path:
     counts = {status: sum(job.status == status for job in sweep.jobs) for status in _statuses(sweep)}
     subtitle = ", ".join(f"{count} {status}" for status, count in counts.items())
     best = [("best score", f"{sweep.finished[0].score:.4f}"), ("of", sweep.monitor)] if sweep.finished else []
-    status = "finished" if set(counts) == {"finished"} else "running" if "running" in counts else "failed"
+    status = "finished" if set(counts) <= {"finished", "pruned"} else "running" if "running" in counts else "failed"
     page = Page(f"Sweep {printable(sweep.path.name)}", made(SWEEP, sweep), status, subtitle, best)
     return write_page(page, sweep.path / name)
 
@@ -39,10 +39,16 @@ def parameters(sweep: SweepFolder) -> Section:
     return Section(
         "Scores by parameter",
         [
+            *drawing(draw_importance(sweep), "how much each parameter matters, by PED-ANOVA"),
             *drawing(draw_scores_by_parameter(sweep)),
             *drawing(draw_parallel_coordinates(sweep), "a line a job, the better the darker"),
         ],
     )
+
+
+def history(sweep: SweepFolder) -> Section:
+    """The scores in the order in which jobs began."""
+    return Section("History", [*drawing(draw_history(sweep), "a point a job, and the best so far")])
 
 
 def repeated(sweep: SweepFolder) -> Section:
@@ -63,13 +69,15 @@ def jobs(sweep: SweepFolder) -> Section:
 
 
 def failures(sweep: SweepFolder) -> Section:
-    """What became of the jobs without a score."""
+    """What became of the other jobs: pruned, failed, interrupted, killed."""
     found = [[job.name, job.status, " ".join(job.overrides), job.error] for job in sweep.others]
-    return Section("Without a score", [Table(["job", "status", "overrides", "error"], found)] if found else [])
+    return Section(
+        "Pruned, failed or interrupted", [Table(["job", "status", "overrides", "error"], found)] if found else []
+    )
 
 
 # Yours to edit: what a sweep's page says, from top to bottom.
-SWEEP: list[Callable[[SweepFolder], Section]] = [best, parameters, repeated, jobs, failures]
+SWEEP: list[Callable[[SweepFolder], Section]] = [best, history, parameters, repeated, jobs, failures]
 
 
 def _statuses(sweep: SweepFolder) -> list[str]:
