@@ -40,7 +40,10 @@ class SweepTable(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Forget the jobs of a sweep that is gone on with: all come again, unless it is a search, which keeps them."""
         if "direction" in config.hydra.sweeper:
-            look_for_the_best(config)
+            try:
+                look_for_the_best(config)
+            except Exception as error:  # which Hydra would make a warning of
+                sys.exit(f"error: {explain(error) or error}")
             return
         for path in Path(config.hydra.sweep.dir).rglob(JOB_NOTE):
             path.unlink()

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ...resume.own_folder import SWEEP, is_held
 JOURNAL = "study.journal"  # in a sweep's folder
 OWNER, JOB = "sweep_dir", "job"  # of a trial: the folder of the sweep that runs it, and its job's number there
 LEFT_OUT = "left_out"  # of a trial that doesn't count: why
+SETTLED = 2  # seconds, by which a new database's tables are made
 STRANGE = 60  # seconds: a trial that nobody owns by then was left by a process that ended as it began
 
 
@@ -32,13 +33,18 @@ def open_storage(storage: str | None, sweep_dir: str | Path) -> BaseStorage:
         path = Path(storage or Path(sweep_dir) / JOURNAL)
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(path)))
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
     try:
+        with suppress(IntegrityError, ProgrammingError):  # another process is making the tables
+            return RDBStorage(storage)
+        time.sleep(SETTLED)
         return RDBStorage(storage)
-    except (SQLAlchemyError, ImportError) as error:
-        kind, said = storage.partition(":")[0], str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise UserError(f"hydra.sweeper.storage={kind}://... can't be opened: {said}") from error
+    except ImportError as error:
+        raise UserError(f"{_hidden(storage)} can't be opened: {error.__cause__ or error}; pip install it") from error
+    except SQLAlchemyError as error:
+        said = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise UserError(f"{_hidden(storage)} can't be opened: {said}") from error
 
 
 def open_study(storage: BaseStorage, name: str, directions: Sequence[str], sampler: BaseSampler) -> optuna.Study:
@@ -125,6 +131,11 @@ def values_of(results: Mapping[str, Any], objectives: Sequence[str]) -> list[flo
     known = {"score": results["score"], **results["metrics"], "seconds": sum(spent.values())}
     values = [known.get(name, math.nan) for name in objectives]
     return None if any(map(math.isnan, values)) else values
+
+
+def _hidden(storage: str) -> str:
+    """A database's URL without what may be secret."""
+    return f"hydra.sweeper.storage={storage.partition('://')[0]}://..."
 
 
 def _counts(trial: FrozenTrial) -> bool:
