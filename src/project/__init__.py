@@ -17,6 +17,7 @@ TRUSTED = (
     *BACKBONES,
     "headstart.extras.huggingface.dataset.read_huggingface",
     "headstart.extras.launchers.*",
+    "headstart.grid.GridSweeper",
     "headstart.extras.lora.add_adapters",
     "headstart.extras.search.pruning.Pruning",
     "headstart.extras.search.spaces.*",
