@@ -74,6 +74,8 @@ class GradientForAll(Callback):
         if trainer.current_epoch == self.epoch or not known:
             return
         self.epoch = trainer.current_epoch
+        if all(weight.grad is not None for group in optimizer.param_groups for weight in group["params"]):
+            return  # nearly always; going through the names of a large backbone takes as long as a small head's epoch
         trained = {name: weight for name, weight in pl_module.named_parameters() if weight.requires_grad}
         dead = {name for name, weight in trained.items() if weight.grad is None}
         for part in {name.partition(".")[0] for name in dead}:

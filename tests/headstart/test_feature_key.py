@@ -12,6 +12,7 @@ from torch import nn
 from headstart.backbone import Backbone, Preprocessing
 from headstart.features import compute as module
 from headstart.features.compute import feature_key, feature_metadata
+from headstart.files import manifest
 from headstart.images.table import Sample
 
 PREPROCESSING = Preprocessing(256, 224, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -28,7 +29,9 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 def key(samples: list[Sample], precision: str = "32-true", view: int = 0, verify: str = "stat", **changes: Any) -> str:
     backbone = replace(BACKBONE, **changes)
-    return feature_key(feature_metadata(backbone, precision, samples, view, verify))
+    return feature_key(
+        feature_metadata(backbone, precision, samples, view, manifest([one.path for one in samples], verify))
+    )
 
 
 def test_the_same_is_found_again(samples: list[Sample]) -> None:

@@ -127,9 +127,12 @@ class FeaturePass:
             return self._network(self.backbone.preprocessing.example().to(self.device)).shape[1]
 
     def _metadata(self, split: str, view: int) -> dict[str, Any]:
-        assert self.images.table is not None, "call setup() first"
-        samples = self.images.table.part(split)
-        return feature_metadata(self.backbone, str(self.trainer.precision), samples, view, self.verify)
+        table = self.images.table
+        assert table is not None, "call setup() first"
+        samples, known = table.part(split), table.manifests  # a sweep's jobs share a table
+        files = known.get((split, self.verify)) or manifest([sample.path for sample in samples], self.verify)
+        known[split, self.verify] = files
+        return feature_metadata(self.backbone, str(self.trainer.precision), samples, view, files)
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[str | None]:
@@ -158,13 +161,16 @@ class FeaturePass:
 
 
 def feature_metadata(
-    backbone: Backbone, precision: str, samples: Sequence[Sample], view: int, verify: str
+    backbone: Backbone, precision: str, samples: Sequence[Sample], view: int, files: str
 ) -> dict[str, Any]:
-    """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files."""
+    """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files.
+
+    `files` is the samples' `manifest`.
+    """
     paths = [sample.path for sample in samples]
     return {
         **backbone_metadata(backbone, precision, view),
-        "files": manifest(paths, verify),
+        "files": files,
         "folder": printable(os.path.abspath(os.path.commonpath(paths))),  # noqa: PTH100 (the same however it was typed)
         "images": len(paths),
     }

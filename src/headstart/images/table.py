@@ -65,6 +65,7 @@ class ImageTable:
     fixes: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, tuple[Sample, ...]] = field(default_factory=dict)
     checked: CheckedImages | None = None
+    manifests: dict[tuple[str, str], str] = field(default_factory=dict, compare=False, repr=False)  # as features want
 
     def parts(self, split: str) -> tuple[str, ...]:
         """The folds that make up a split, in order, which other runs put together otherwise; else the split itself."""
