@@ -13,10 +13,12 @@ from headstart.files import short
 from headstart.fit import fit
 from headstart.images.checks import check_splits
 from headstart.machine import prepare_process
+from headstart.ranks import refuse_other_count
 from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint, refuse_other_backbone
 from headstart.resume.command_line import KEY as RESUME
 from headstart.resume.environment import without_secrets
 from headstart.resume.going_on import keep_typed
+from headstart.resume.job_processes import starts_processes, train_in_processes
 from headstart.resume.same_data import NoteData, refuse_other_data
 from headstart.resume.schedule import NewSchedule, ended
 from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest
@@ -29,7 +31,6 @@ from . import build
 from .head_first import train_head_first
 from .reporting import results
 from .reporting.in_loggers import show_results
-from .reporting.sweep import refuse_several_processes
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,10 @@ def train(cfg: DictConfig) -> float:
     try:
         prepare_process()
         build.check_metrics(cfg)
-        build.trainer_with(cfg, [], logger=False)  # what it refuses is said now
+        trainer = build.trainer_with(cfg, [], logger=False)  # what it refuses is said now
+        refuse_other_count(trainer)
+        if in_sweep and starts_processes(trainer):
+            return train_in_processes(cfg.run_dir, cfg.sweep_dir, request)
         return run(cfg, request, in_sweep, with_plots)
     except BaseException as error:  # a signal can come out as anything, a SystemExit of 0 above all
         if request.signum is None:
@@ -80,8 +84,6 @@ def run(cfg: DictConfig, request: StopRequest, in_sweep: bool, with_plots: bool)
     with closed_at_the_end(run_loggers):
         guards = (StopOnSignal(request), FiniteLoss(data.files_of_batch), NoteData(images.table), NewSchedule())
         trainer = build.trainer(cfg, run_loggers, guards)
-        if in_sweep:
-            refuse_several_processes(trainer)
         if cfg.resume:
             keep_typed(cfg, checkpoint, ended(trainer, saved) if saved else None)
             del saved  # as large as what is trained

@@ -222,12 +222,6 @@ def test_callbacks_can_be_chosen(train: Train, callbacks: str) -> None:
     assert (results(run_dir)["best_checkpoint"] is None) == ("model_checkpoint" not in callbacks)
 
 
-def test_a_sweep_of_jobs_with_several_processes_is_refused(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2 of 2 jobs failed"):
-        train("-m", "seed=1,2", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    assert capsys.readouterr().out.count("the jobs of a sweep take one device each") == 2
-
-
 @pytest.mark.parametrize("debug", ["fast_dev_run", "limit", "overfit", "profiler"])
 def test_debug_modes_run(train: Train, debug: str) -> None:
     (run_dir,) = train(f"debug={debug}", "data.batch_size=8", "trainer.max_epochs=2")

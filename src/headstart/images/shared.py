@@ -3,6 +3,8 @@
 from contextlib import suppress
 from typing import Any
 
+from ..ranks import first_before_others
+
 _known: dict[str, Any] = {}  # the last table, by its sweep and description
 
 
@@ -14,7 +16,8 @@ def set_up(data: Any, key: str | None) -> None:
     if key in _known:
         with suppress(AttributeError):  # an owner's own may not be given one
             data.table = _known[key]
-    data.setup()
+    with first_before_others("images"):
+        data.setup()
     _known.clear()
     if key:
         _known[key] = data.table

@@ -4,18 +4,19 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import execution_whitelist
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from ..errors import UserError, listed, printable
 from ..files import short
+from ..ranks import is_first_process, tell_others, told_by_first
 from ..runs import JOB_NOTE, RUNS_DIR, SWEEP_CONFIG, SWEEPS_DIR
 from .command_line import KEY, check, imply, join_flags
 from .environment import load_env, with_values
-from .own_folder import is_first_process
 from .places import check_places
 from .quoting import MULTIRUN, as_typed, quoted, text_of
 from .requeue import again
@@ -59,22 +60,35 @@ def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     """The config of the job that begins, checked and kept in its folder; a resumed one's is what it was then.
 
     What was typed for that is kept by `keep_typed`. Raises UserError for what can't work, and a `_target_` that isn't
-    `trusted`.
+    `trusted`. Every process of a run takes the config of the first, who has drawn what is drawn at random.
     """
-    run_dir, typed = Path(HydraConfig.get().runtime.output_dir), told_now(HydraConfig.get())
-    stored = read_stored(run_dir) if cfg.resume else None
+    try:
+        return _begin(cfg, trusted)
+    finally:  # else they would wait for one that has failed
+        if is_first_process():
+            tell_others("run_dir", HydraConfig.get().runtime.output_dir)
+
+
+def _begin(cfg: DictConfig, trusted: Sequence[str]) -> DictConfig:
+    hydra: Any = HydraConfig.get()
+    first = is_first_process()
+    if not first and (folder := told_by_first("run_dir")):
+        with read_write(hydra):
+            hydra.runtime.output_dir = folder
+    run_dir, typed, is_job = Path(hydra.runtime.output_dir), told_now(hydra), hydra.mode == RunMode.MULTIRUN
+    stored = read_stored(run_dir) if cfg.resume or not first else None
     before = stored or StoredConfig(OmegaConf.to_container(cfg), typed, [])  # pyright: ignore (what Hydra has written)
     new = [one for one in typed if not stored or one not in stored.overrides]
-    if stored and HydraConfig.get().mode == RunMode.MULTIRUN:
-        cfg = gone_on(stored, new, f"{KEY}{quoted(str(cfg.resume))}")
+    if stored and (is_job or not cfg.resume):
+        cfg = gone_on(stored, new, *([f"{KEY}{quoted(str(cfg.resume))}"] if cfg.resume else []))
     check_places(check(cfg, trusted))
     say_idle(new, cfg)
     cfg = with_values(cfg, tuple(OWN_PLACES))
-    if stored and HydraConfig.get().mode == RunMode.RUN and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):
+    if stored and not is_job and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):
         refuse_fixed(stored.values, cfg)  # for a sweep's job, once it is known that it has not ended
-    if stored and is_first_process():
+    if stored and first:
         say_differences(stored, cfg)
-    elif is_first_process():
+    elif first:
         keep(cfg, typed, run_dir, before)
     if not cfg.resume and is_begun_again(run_dir):
         cfg.resume = cfg.sweep_dir

@@ -16,12 +16,12 @@ from omegaconf import DictConfig, read_write
 
 from ..errors import UserError, explain
 from ..files import short
+from ..ranks import is_first_process, is_started_with_others
 from .quoting import quoted
 
 # A folder inside is the owner's mark; only one process can make it, on shared disks, too.
 RUN, SWEEP = ".hydra", ".sweep"
 LOCK = "lock"  # in there
-RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # where Lightning looks for a process's number
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class OwnFolder(Callback):
         """Before Hydra writes anything."""
         if not is_first_process():
             with read_write(config.hydra):
-                config.hydra.output_subdir = None
+                write_nothing(config.hydra)
             return
         own = _take(config.hydra.run.dir, RUN, config.resume)
         with read_write(config.hydra):
@@ -47,6 +47,10 @@ class OwnFolder(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Before Hydra writes anything; its jobs compose their own configs, from overrides."""
+        if is_started_with_others():
+            sys.exit(
+                "error: each process would run the whole sweep; start it once: it starts its jobs' processes itself"
+            )
         own = _take(config.hydra.sweep.dir, SWEEP, config.resume)
         if own != config.hydra.sweep.dir:
             with read_write(config.hydra):
@@ -72,9 +76,21 @@ class OwnFolder(Callback):
         _held_by_job.close()
 
 
-def is_first_process() -> bool:
-    """Whether this is the process that writes for all of a run."""
-    return next((os.environ[name] for name in RANKS if name in os.environ), "0") == "0"
+def let_go_of_job() -> None:
+    """Let the processes that a sweep's job is trained by have its folder."""
+    _held_by_job.close()
+
+
+def write_nothing(hydra: DictConfig) -> None:
+    """Have Hydra write no configs and no log: the first process does so for all.
+
+    One that it hasn't started itself will hear of the folder in `begin`.
+    """
+    hydra.output_subdir = None
+    if "file" in hydra.job_logging.handlers:
+        hydra.job_logging.handlers.file.filename = os.devnull
+    if is_started_with_others():
+        hydra.run.dir = "."
 
 
 def _take(folder: str, mark: str, resume: str | None) -> str:

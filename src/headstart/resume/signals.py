@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -19,12 +20,13 @@ class StopRequest:
     """Notes the first signal that asks for an end. While `deferred`, somebody looks at `signum` and acts on it.
 
     At any other time the run has nothing to save, and ends at once, by `Interrupted`. A second Ctrl-C always ends
-    the process on the spot.
+    the process on the spot. `pass_on` is told of each signal where another process does the work.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self.deferred = False
+        self.pass_on: Callable[[int], None] | None = None
         self.position: tuple[int, int] = (0, 0)  # whole epochs and steps that were done when the run stopped for it
 
     def listen(self) -> None:
@@ -39,6 +41,8 @@ class StopRequest:
             raise Interrupted(self.signum)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self.pass_on:
+            self.pass_on(signum)
         if self.signum is not None:
             if signum == signal.SIGINT:
                 os._exit(128 + signum)
@@ -46,8 +50,9 @@ class StopRequest:
         self.signum = signum
         if not self.deferred:
             raise Interrupted(signum)
-        # Not by logging: the signal may have come in the middle of a line.
-        os.write(2, f"{signal.Signals(signum).name}: stopping at the next step\n".encode())
+        if not self.pass_on:  # else the other process says so
+            # Not by logging: the signal may have come in the middle of a line.
+            os.write(2, f"{signal.Signals(signum).name}: stopping at the next step\n".encode())
 
 
 class StopOnSignal(Callback):

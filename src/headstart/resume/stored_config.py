@@ -29,6 +29,7 @@ from .trusted import (
     refuse_strangers_code,
     refuse_strangers_config,
     remember_config,
+    remember_overrides,
 )
 
 PRIMARY, RESUMED = "train", "_resumed_"  # names of configs: conf/train.yaml, and what a run goes on with
@@ -74,6 +75,7 @@ def keep(cfg: DictConfig, overrides: list[str], run_dir: Path, stored: StoredCon
     """Write a config, and what was typed for it, into its run's folder, unless that is what is `stored` there."""
     values: Any = OmegaConf.to_container(cfg)
     remember_config(values)
+    remember_overrides(overrides)  # Hydra writes those of a sweep's jobs in its own way
     folder = run_dir / ".hydra"
     is_there = stored.overrides == overrides and not _differences(stored.values, values)
     if is_there and (folder / OVERRIDES).is_file():

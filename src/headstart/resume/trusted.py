@@ -37,9 +37,14 @@ _typed: list[str] = []  # this process's command line
 def note_typed(arguments: list[str]) -> None:
     """Remember a command line; what a stranger may not say is remembered for later processes, too."""
     _typed[:] = arguments
-    overrides = [(argument, parsed(argument)) for argument in arguments]
-    unusual = [text for text, override in overrides if override and (_objection(override) or "pipe" in text.lower())]
-    _remember([*unusual, *(text for text in arguments if text.startswith("--config-"))])
+    remember_overrides(arguments)
+    _remember(text for text in arguments if text.startswith("--config-"))
+
+
+def remember_overrides(typed: list[str]) -> None:
+    """Remember those of them that a stranger may not say."""
+    overrides = [(text, parsed(text)) for text in typed]
+    _remember(text for text, it in overrides if it and (_objection(it) or "pipe" in text.lower()))
 
 
 def _remember(texts: Iterable[str]) -> None:

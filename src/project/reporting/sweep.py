@@ -5,23 +5,20 @@ import logging
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, read_write
 
-from headstart.errors import UserError, explain
+from headstart.errors import explain
 from headstart.files import short, write_atomically
 from headstart.machine import terminal
 from headstart.runs import JOB_NOTE
 
 from .sweep_files import tables, write_sweep
 from .sweep_folder import NO_END, SweepFolder
-
-if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
 
 DIRECTION, SECONDS = "hydra.sweeper.direction", "seconds"
 WORDS = {"max": "maximize", "min": "minimize"}  # of Optuna
@@ -120,13 +117,3 @@ def _note(config: DictConfig, job: dict[str, Any]) -> None:
     run_dir, number = Path(config.hydra.runtime.output_dir), config.hydra.job.num
     content = {"job": number, "run_dir": str(run_dir)} | job
     write_atomically(run_dir / JOB_NOTE.replace("*", str(number)), json.dumps(content, indent=2) + "\n")
-
-
-def refuse_several_processes(trainer: "Trainer") -> None:
-    """Raise UserError where Lightning would start further processes with a sweep's command line.
-
-    Each of them would run the whole sweep by itself, with other hyperparameters than the first, and say nothing.
-    """
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    if trainer.world_size > 1 and not (environment and environment.creates_processes_externally):
-        raise UserError("the jobs of a sweep take one device each: add trainer.devices=1, or run the jobs one by one")
