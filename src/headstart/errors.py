@@ -33,6 +33,8 @@ NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOSPC,
 SAID = {
     "Expected more than 1 value per channel when training": "BatchNorm can't be trained on a batch of one image: raise "
     "data.batch_size (of cached features features.batch_size) to 2 or more, or take norm=layer",
+    "No supported gpu backend found": "there is no GPU that PyTorch can use: leave trainer=... out, or add "
+    "trainer.accelerator=cpu to trainer=fsdp",
 }
 UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
 
@@ -107,15 +109,17 @@ def _exit_if_explained(error: Exception) -> None:
 
 def explain(error: BaseException) -> str | None:
     """What a user should read about `error`, in one line; None when it is a bug."""
-    if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":  # Lightning's
-        return _one_line(error)
+    is_lightnings = type(error).__name__ == "MisconfigurationException"
+    if is_lightnings or isinstance(error, ValueError):
+        if said := [text for start, text in SAID.items() if start in str(error)]:
+            return said[0]
+        if is_lightnings or isinstance(error, UserError):
+            return _one_line(error)
     if type(error).__name__ == "OutOfMemoryError":  # by name, as importing torch takes long
         return (
             "the device has too little memory for this batch: halve data.batch_size, and double "
             "+trainer.accumulate_grad_batches, which is 1"
         )
-    if isinstance(error, ValueError) and (said := [text for start, text in SAID.items() if start in str(error)]):
-        return said[0]
     notes = " ".join(getattr(error, "__notes__", ())[:1])  # of the innermost node
     if notes == "full_key: trainer" and _raised_in(error, "lightning."):
         return f"trainer: {_one_line(error)}"

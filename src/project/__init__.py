@@ -30,6 +30,7 @@ TRUSTED = (
     "headstart.resume.last_checkpoint.*",
     "headstart.resume.own_folder.OwnFolder",
     "headstart.resume.requeue.Requeue",
+    "headstart.sharding.Sharded",
     "headstart.tracking.csv_rows.CsvFile",
     "headstart.tracking.loggers.*",
     "headstart.tracking.mlflow_run.*",

@@ -36,6 +36,7 @@ def train_head_first(cfg: DictConfig, model: Classifier, images: ImageData, requ
     guards = [StopOnSignal(request), FiniteLoss(data.files_of_batch), TrainingMeans()]
     best = ModelCheckpoint(folder, "best", "val/loss", enable_version_counter=False)
     own = [EarlyStopping("val/loss", patience=3), best, StepSeed(cfg.seed), History(folder), EpochLine()]
-    trainer = build.trainer_with(cfg, [*guards, *own], logger=False, max_epochs=EPOCHS)
+    shared_out = {} if isinstance(cfg.trainer.get("strategy"), str | None) else {"strategy": "ddp"}  # a head is small
+    trainer = build.trainer_with(cfg, [*guards, *own], logger=False, max_epochs=EPOCHS, **shared_out)
     fit_head(model.head, head_model, data, trainer)
     log.info("then the backbone")

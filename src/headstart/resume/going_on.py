@@ -36,6 +36,7 @@ from .stored_config import (
     told_now,
     without_resume,
 )
+from .trainer_values import check_sharing
 from .trusted import OWN_PLACES, is_typed_here, note_typed, read_plainly, refuse_strangers_code
 from .typed import TRAINING, changes, refuse_fixed, refuse_idle
 
@@ -82,6 +83,7 @@ def _begin(cfg: DictConfig, trusted: Sequence[str]) -> DictConfig:
     if stored and (is_job or not cfg.resume):
         cfg = gone_on(stored, new, *([f"{KEY}{quoted(str(cfg.resume))}"] if cfg.resume else []))
     check_places(check(cfg, trusted))
+    check_sharing(cfg)
     say_idle(new, cfg)
     cfg = with_values(cfg, tuple(OWN_PLACES))
     if stored and not is_job and any((run_dir / "checkpoints").glob("[ln]*.ckpt")):

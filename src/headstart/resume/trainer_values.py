@@ -58,6 +58,16 @@ def check_trainer(cfg: DictConfig, solves: bool) -> None:
             raise UserError(f"callbacks.{name}: {kind} doesn't go with how a run trains and goes on; {UNFIT[kind]}")
 
 
+def check_sharing(cfg: DictConfig) -> None:
+    """Raise UserError where a Trainer shall share out a model of which little, or now this and now that, is trained."""
+    strategy = cfg.model.strategy
+    if OmegaConf.is_config(cfg.trainer.get("strategy")) and (not strategy or strategy.get("unfreeze_every")):
+        raise UserError(
+            "trainer=fsdp is for a backbone that is trained from the first step to the last: add strategy=finetune or "
+            "another such, or take trainer=ddp"
+        )
+
+
 def _check_choice(name: str, value: object) -> None:
     choices = CHOICES[name]
     if value in choices or (name == "accelerator" and value == "tpu" and find_spec("torch_xla")):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from headstart.sharding import is_shared_out
 from headstart.tracking.show import Show, step_of, wanted
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ class ModelGraph(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute a black image in eval mode, with torch's random numbers as they were; a failure is only said."""
         show = Show(trainer, 0)
-        if not wanted(self.plots, trainer.default_root_dir, self.sweep_dir) or step_of(trainer) or not show.boards:
+        is_wanted = wanted(self.plots, trainer.default_root_dir, self.sweep_dir) and not is_shared_out(pl_module)
+        if not is_wanted or step_of(trainer) or not show.boards:
             return
         side: Any = pl_module.preprocessing.crop  # pyright: ignore[reportAttributeAccessIssue] (a Classifier's)
         image = torch.zeros(1, 3, side, side, dtype=torch.uint8, device=pl_module.device)

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812 (the name everybody gives it)
 from headstart.backbone import features_to_train
 from headstart.images.decoding import BrokenImageError, read_image
 from headstart.images.transforms import ResizeAndCrop
+from headstart.sharding import is_shared_out
 
 from .plots.images import most_confident_mistakes
 from .run_folder import RunFolder, saliency_path
@@ -25,7 +26,7 @@ SIDE = 160  # pixels
 
 def write_saliency(run: RunFolder, model: "Classifier") -> list[Path]:
     """Write a map beside each of the most confident mistakes of a run, laid over the image; returns their paths."""
-    if run.split is None:
+    if run.split is None or is_shared_out(model):
         return []
     split, prepare, images = run.splits[run.split], ResizeAndCrop(model.preprocessing), {}
     for row in most_confident_mistakes(split).tolist():
