@@ -176,6 +176,8 @@ def quiet() -> None:
     """Silence that; everything else is still shown."""
     # Lightning's hints, advertisements, and the devices that this machine hasn't got.
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    # That in a job of SLURM it takes signals over by which the job is put back into the queue: it finds them taken.
+    logging.getLogger("lightning.pytorch.trainer.connectors.signal_connector").setLevel(logging.WARNING)
     # The backbone is in eval mode because it is frozen: that is the point.
     warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode at the start of training")
     # Lightning 2.6 on torch >= 2.13 asks a private class of torch in the old way.

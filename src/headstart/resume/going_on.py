@@ -104,10 +104,9 @@ def is_begun_again(run_dir: Path) -> bool:
     tell from it, which has a note of another number there.
     """
     hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
+    if hydra.mode != RunMode.MULTIRUN or not any((run_dir / "checkpoints").glob("[ln]*.ckpt")):
         return False
-    others = {path.name for path in run_dir.glob(JOB_NOTE)} - {Path(JOB_NOTE).name.replace("*", str(hydra.job.num))}
-    return not others and any((run_dir / "checkpoints").glob("[ln]*.ckpt"))
+    return {path.name for path in run_dir.glob(JOB_NOTE)} <= {Path(JOB_NOTE).name.replace("*", str(hydra.job.num))}
 
 
 def say_idle(typed: list[str], cfg: DictConfig) -> None:

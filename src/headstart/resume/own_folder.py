@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, read_write
@@ -71,7 +72,7 @@ class OwnFolder(Callback):
         if config.hydra.mode == RunMode.MULTIRUN and is_first_process():
             _held_by_job.enter_context(held(Path(config.hydra.runtime.output_dir), patiently=True))
 
-    def on_job_end(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Let others go on with it."""
         _held_by_job.close()
 

@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from ..files import short, write_atomically
+from ..files import write_atomically
 from ..machine import Interrupted
 from ..runs import RUNS_DIR
 from .own_folder import is_first_process
@@ -22,7 +23,8 @@ from .quoting import MULTIRUN, quoted
 JOB, RESTARTS = "SLURM_JOB_ID", "SLURM_RESTART_COUNT"
 ARRAY, TASK = "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"
 NOTES = RUNS_DIR.parent / ".slurm"  # which folder a job's command has, one small file each
-ASKING = ("SIGUSR1", "SIGUSR2")  # what sbatch --signal sends before the time is over; SIGTERM may mean the job's end
+# What sbatch --signal sends before the time is over; SIGTERM may mean the job's end.
+ASKING = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +48,7 @@ class Requeue(Callback):
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Put the job back when the run has saved and ended for it."""
         stop = sys.exception()
-        asking = [getattr(signal, name, None) for name in ASKING]
-        if isinstance(stop, Interrupted) and stop.signum in asking and JOB in os.environ and is_first_process():
+        if isinstance(stop, Interrupted) and stop.signum in ASKING and JOB in os.environ and is_first_process():
             requeue()
 
     on_multirun_end = on_run_end
@@ -81,9 +82,16 @@ def requeue() -> None:
 
 
 def _note(folder: str, resume: str | None) -> None:
-    if JOB in os.environ and not resume and is_first_process():
+    if JOB not in os.environ:
+        return
+    for signum in ASKING:
+        signal.signal(signum, _stop)  # else it would end this process on the spot, until the run listens
+    if not resume and is_first_process():
         write_atomically(_path(), folder)
-        log.info(f"job {os.environ[JOB]} of SLURM: {short(folder)}")
+
+
+def _stop(signum: int, _: FrameType | None) -> None:
+    raise Interrupted(signum)
 
 
 def _path() -> Path:

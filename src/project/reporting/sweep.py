@@ -81,6 +81,9 @@ class SweepTable(Callback):
             f"{sweep.path}: {len(sweep.jobs)} jobs, {failed} failed" + f", {pruned} pruned" * bool(pruned),
         ]
         terminal().print(*told, sep="\n", soft_wrap=True)
+        if not sweep.jobs and "direction" not in config.hydra.sweeper:
+            elsewhere = "their processes took another folder for it: is its disk shared, and its path the same there?"
+            sys.exit(f"error: no job has left anything in {sweep.path}; {elsewhere}")
         if failed > config.hydra.sweeper.get("max_failure_rate", 0) * len(sweep.jobs):
             sys.exit(f"error: {failed} of {len(sweep.jobs)} jobs failed; {sweep.path / 'sweep.csv'} says why")
 

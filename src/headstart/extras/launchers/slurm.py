@@ -12,6 +12,7 @@ from ...machine import Interrupted
 ASKING = [getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 log = logging.getLogger(__name__)
+submitits_log = logging.getLogger("submitit")
 
 
 class _Requeued(submitit_launcher.BaseSubmititLauncher):
@@ -23,6 +24,7 @@ class _Requeued(submitit_launcher.BaseSubmititLauncher):
 
     def __call__(self, *arguments: Any) -> Any:
         """Run one job, in its own process."""
+        submitits_log.propagate = False
         submitits = next(filter(callable, map(signal.getsignal, ASKING)), None)
         try:
             return super().__call__(*arguments)
@@ -33,7 +35,7 @@ class _Requeued(submitit_launcher.BaseSubmititLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         """Send the jobs off and wait for them; returns what Hydra wants to know of each."""
-        logging.getLogger("submitit").propagate = False  # it prints by itself
+        submitits_log.propagate = False  # it prints by itself
         try:
             return super().launch(job_overrides, initial_job_idx)
         except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
@@ -12,18 +13,29 @@ from typing import Any
 
 from ...machine import SIGNALS, Interrupted
 
+PAUSE = 5.0  # seconds
+
 _stopped: list[Interrupted] = []  # what has ended a job in this process: then none after it begins
+_busy = threading.Lock()  # while there is a job
+_watch: list[threading.Thread] = []
 
 
 class StoppableTask:
-    """A sweep's task, whose result is the signal that ended it; whoever started it would take an error for the end of
-    all, and kill the others while they save."""  # fmt: skip
+    """A sweep's task, whose result is the signal that ended it, where there was one.
+
+    joblib would take an error for the end of all, and kill the others while they save.
+    """
 
     def __init__(self, task: Callable[[Any], Any]) -> None:
         self.task = task
+        self.sweep = os.getpid()
 
     def __call__(self, cfg: Any) -> Any:
         """Run one job, unless a signal has ended one in this process before."""
+        if os.getpid() != self.sweep and not _watch:
+            _watch.append(threading.Thread(target=_leave_with, args=(self.sweep,), daemon=True))
+            _watch[0].start()
+        _busy.acquire()
         try:
             with handled_by(_stop):  # until the job takes them over
                 return _stopped[0] if _stopped else self.task(cfg)
@@ -31,8 +43,9 @@ class StoppableTask:
             _stopped.append(stop)
             return stop
         finally:
-            if multiprocessing.parent_process():  # a worker that waits for its next job
+            if os.getpid() != self.sweep:  # a process that waits for its next job
                 _handle(_note)
+            _busy.release()
 
 
 class WaitingJobs(list[Any]):
@@ -96,3 +109,12 @@ def _stop(signum: int, _: FrameType | None) -> None:
 
 def _note(signum: int, _: FrameType | None) -> None:
     _stopped.append(Interrupted(signum))
+
+
+def _leave_with(sweep: int) -> None:
+    """End this process once the sweep's has ended, and the job that it may have had by then; joblib's wait for more."""
+    while os.getppid() == sweep:
+        time.sleep(PAUSE)
+    with _busy:
+        time.sleep(PAUSE)  # for what Hydra notes of the job
+        os._exit(0)
