@@ -177,7 +177,7 @@ MISTAKES = [
     (["callbacks.early_stopping.monitor=val/f1", "+callbacks.early_stopping.mode=min"], "the best val/f1 is the max"),
     (["+callbacks.model_checkpoint.save_last=true"], "last.ckpt is written by callbacks.last_checkpoint already"),
     (["+callbacks.model_checkpoint.every_n_train_steps=2"], "between validations there is no score"),
-    (["trainer=gpu"], "gpu"),
+    (["trainer=gpu"], "there is no GPU"),
     (["trainer.devices=0"], "`Trainer(devices=0)` value is not a valid input"),
     (["+trainer.strategy=fsdp"], "trainer: The strategy `fsdp` requires a GPU"),
     (["+trainer.strategy=ddpp"], "trainer: You selected an invalid strategy name"),
