@@ -85,7 +85,9 @@ class SweepTable(Callback):
             elsewhere = "their processes took another folder for it: is its disk shared, and its path the same there?"
             sys.exit(f"error: no job has left anything in {sweep.path}; {elsewhere}")
         if failed > config.hydra.sweeper.get("max_failure_rate", 0) * len(sweep.jobs):
-            sys.exit(f"error: {failed} of {len(sweep.jobs)} jobs failed; {sweep.path / 'sweep.csv'} says why")
+            why = f"{failed} of {len(sweep.jobs)} jobs failed; {sweep.path / 'sweep.csv'} says why"
+            said = explain(error) if error else None
+            sys.exit(f"error: {said}; {why}" if said else f"error: {why}")
 
 
 def look_for_the_best(config: DictConfig) -> None:

@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stdout
+from multiprocessing.util import Finalize
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, filter_overrides, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from omegaconf import open_dict
 
 from ...errors import UserError
 from ...machine import Interrupted, quick_imports, usable_cores
-from .stopping import StoppableTask, passed_on
+from .stopping import StoppableTask, await_signals, passed_on, stopped_by
 
 FORK = "fork"
 
@@ -47,11 +48,11 @@ class ForksLauncher(Launcher):
         jobs = list(enumerate(job_overrides, start=initial_job_idx))
         returned: list[JobReturn] = []
         try:
-            with passed_on():
+            with passed_on() as came:
                 if self.pool is None:
                     self.pool = self._fork()
                     returned.append(self._submit(*jobs.pop(0), usable_cores()).result())
-                waiting = [self._submit(*job, usable_cores() // self.n_jobs) for job in jobs]
+                waiting = [self._submit(*job, usable_cores() // self.n_jobs) for job in jobs if not came]
                 returned += [one.result() for one in waiting]
         except BrokenProcessPool as error:
             way_out = f"go on with python train.py -m resume={self.config.hydra.sweep.dir} hydra.launcher.n_jobs=1"
@@ -68,7 +69,9 @@ class ForksLauncher(Launcher):
         with quick_imports():
             for module in self.imports:
                 importlib.import_module(module)
-        return ProcessPoolExecutor(self.n_jobs, multiprocessing.get_context(FORK))
+        pool = ProcessPoolExecutor(self.n_jobs, multiprocessing.get_context(FORK), await_signals)
+        Finalize(None, pool.shutdown, kwargs={"cancel_futures": True}, exitpriority=11)  # before its queue is closed, with 10
+        return pool
 
     def _submit(self, number: int, overrides: Sequence[str], threads: int) -> "Future[JobReturn]":
         assert self.pool is not None
@@ -79,6 +82,8 @@ def _run(number: int, overrides: list[str], threads: int) -> JobReturn:
     """Run a job in a forked process; what it prints comes as a whole, when it has ended."""
     import torch
 
+    if stop := stopped_by():
+        return JobReturn(status=JobStatus.COMPLETED, _return_value=stop)
     torch.set_num_threads(max(1, threads))
     printed = io.StringIO()
     try:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hydra_plugins.hydra_ray_launcher.ray_launcher import RayLauncher
+from hydra_plugins.hydra_ray_launcher.ray_launcher import RayLauncher  # pyright: ignore[reportMissingImports]
 from omegaconf import OmegaConf
 
 from ...errors import UserError

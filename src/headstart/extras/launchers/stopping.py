@@ -44,7 +44,7 @@ class StoppableTask:
             return stop
         finally:
             if os.getpid() != self.sweep:  # a process that waits for its next job
-                _handle(_note)
+                await_signals()
             _busy.release()
 
 
@@ -58,6 +58,16 @@ class WaitingJobs(list[Any]):
     def __iter__(self) -> Iterator[Any]:
         """Those whose turn it is."""
         return takewhile(lambda _: not self.came, super().__iter__())
+
+
+def await_signals() -> None:
+    """Note the signals that come while this process has no job: then it begins none."""
+    _handle(_note)
+
+
+def stopped_by() -> Interrupted | None:
+    """The signal that has stopped this process."""
+    return _stopped[0] if _stopped else None
 
 
 @contextmanager

@@ -49,8 +49,9 @@ def open_storage(storage: str | None, sweep_dir: str | Path) -> BaseStorage:
 
 def open_study(storage: BaseStorage, name: str, directions: Sequence[str], sampler: BaseSampler) -> optuna.Study:
     """The study of this name, made where there is none; raises UserError where it looks for something else."""
+    wanted: Any = directions
     study = optuna.create_study(
-        storage=storage, study_name=name, sampler=sampler, directions=directions, load_if_exists=True
+        storage=storage, study_name=name, sampler=sampler, directions=wanted, load_if_exists=True
     )
     found = [direction.name.lower() for direction in study.directions]
     if found != list(directions):

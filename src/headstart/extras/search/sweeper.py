@@ -31,6 +31,9 @@ class OptunaSearch(OptunaSweeperImpl):
     (seconds) lets no trial begin later; with more than `max_failure_rate` of `n_trials` failed, none begins at all.
     """
 
+    config: Any  # which `setup` gives it
+    launcher: Any
+
     def __init__(
         self, sampler: Any, objectives: Any, timeout: float | None, custom_search_space: Any, **options: Any
     ) -> None:
