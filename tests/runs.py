@@ -33,7 +33,10 @@ TINY = (  # a network and a few images that make a real run of seconds; nothing 
 CONF = ROOT / "conf"
 FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.yaml"))
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
-OF_EXTRAS = ("backbone=huggingface", "data=huggingface", "data=torchvision", "data=webdataset", "strategy=lora")
+OF_EXTRAS = (
+    *("backbone=huggingface", "data=huggingface", "data=torchvision", "data=webdataset", "strategy=lora"),
+    *(f"hydra/launcher={name}" for name in ("gpus", "joblib", "ray", "submitit_local", "submitit_slurm")),
+)
 DELETED = [choice for choice in OF_EXTRAS if Path(choice.replace("=", "/")) not in FILES]  # with its extra
 Train = Callable[..., list[Path]]
 SOMETHING = "resnet18"  # for whatever a choice wants to be told: a name, a path
