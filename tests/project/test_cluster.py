@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import ROOT, TINY, Train, assert_equal, outcome, results, signal_at
+from runs import DELETED, ROOT, TINY, Train, assert_equal, outcome, results, signal_at
 
 DOC = (ROOT / "docs/cluster.md").read_text()
 COMMANDS = [line for line in DOC.splitlines() if line.startswith(("sbatch ", "python "))]
@@ -161,6 +161,7 @@ def test_an_array_that_begins_in_one_second_has_a_folder_for_each(images: Path, 
 
 @SLURM
 @pytest.mark.slow
+@pytest.mark.skipif("hydra/launcher=submitit_slurm" in DELETED, reason="its extra is deleted")
 def test_a_sweep_whose_jobs_are_preempted_and_whose_process_is_killed_is_complete(images: Path, tmp_path: Path) -> None:
     """Four jobs; one is asked to save, one put back by SLURM, and the sweep's own process is killed and begun again."""
     told = "trainer.max_epochs=800 hydra.sweep.dir=logs/sweeps/one"
