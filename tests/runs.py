@@ -35,7 +35,8 @@ FILES = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*.
 CHOICES = [path for path in FILES if not path.name.startswith("_")]  # what choices share is no choice of its own
 OF_EXTRAS = (
     *("backbone=huggingface", "data=huggingface", "data=torchvision", "data=webdataset", "strategy=lora"),
-    *(f"hydra/launcher={name}" for name in ("gpus", "joblib", "ray", "submitit_local", "submitit_slurm")),
+    *(f"hydra/launcher={name}" for name in ("forks", "gpus", "joblib", "ray", "submitit_local", "submitit_slurm")),
+    *("hydra/sweeper=optuna", "callbacks=pruning", "search=head", "search=backbone", "search=finetune"),
 )
 DELETED = [choice for choice in OF_EXTRAS if Path(choice.replace("=", "/")) not in FILES]  # with its extra
 Train = Callable[..., list[Path]]
