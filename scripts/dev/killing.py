@@ -75,11 +75,11 @@ def start(road: str, run_dir: str) -> int:
         output = os.open(f"{run_dir}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(output, 1)
         os.dup2(output, 2)
-        _run(arguments)
+        be_train(arguments)
     return pid
 
 
-def _run(arguments: list[str]) -> None:
+def be_train(arguments: list[str]) -> None:
     """Be train.py, and end as it ends."""
     code = 1
     try:

@@ -70,7 +70,9 @@ class ForksLauncher(Launcher):
             for module in self.imports:
                 importlib.import_module(module)
         pool = ProcessPoolExecutor(self.n_jobs, multiprocessing.get_context(FORK), await_signals)
-        Finalize(None, pool.shutdown, kwargs={"cancel_futures": True}, exitpriority=11)  # before its queue is closed, with 10
+        Finalize(
+            None, pool.shutdown, kwargs={"cancel_futures": True}, exitpriority=11
+        )  # before its queue is closed, with 10
         return pool
 
     def _submit(self, number: int, overrides: Sequence[str], threads: int) -> "Future[JobReturn]":

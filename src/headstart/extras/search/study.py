@@ -47,8 +47,11 @@ def open_storage(storage: str | None, sweep_dir: str | Path) -> BaseStorage:
         raise UserError(f"{_hidden(storage)} can't be opened: {said}") from error
 
 
-def open_study(storage: BaseStorage, name: str, directions: Sequence[str], sampler: BaseSampler) -> optuna.Study:
+def open_study(
+    storage: BaseStorage, name: str, directions: Sequence[str], sampler: BaseSampler | None = None
+) -> optuna.Study:
     """The study of this name, made where there is none; raises UserError where it looks for something else."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it says beside that, a sweep says
     wanted: Any = directions
     study = optuna.create_study(
         storage=storage, study_name=name, sampler=sampler, directions=wanted, load_if_exists=True

@@ -43,7 +43,6 @@ class OptunaSearch(OptunaSweeperImpl):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run trials until there are enough of them; raises UserError for a search that can't be."""
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder = Path(self.config.hydra.sweep.dir).absolute()
         if not (self.folder / SWEEP_CONFIG).exists():  # what `resume=` goes on with
             write_atomically(self.folder / SWEEP_CONFIG, OmegaConf.to_yaml(self.config))
