@@ -133,7 +133,8 @@ def test_only_its_own_conf_scripts_and_tests_name_an_extra(name: str) -> None:
 
 COUNTS = {
     ".": 1, "augment": 5, "backbone": 12, "callbacks": 12, "data": 7, "debug": 4, "experiment": 1, "head": 2,
-    "hydra": 1, "hydra/launcher": 6, "hydra/sweeper": 2, "logger": 5, "search": 3, "solver": 2, "strategy": 7, "trainer": 6,
+    "hydra": 1, "hydra/launcher": 6, "hydra/sweeper": 2, "logger": 5, "search": 3, "solver": 2, "strategy": 7,
+    "trainer": 6,
 }  # fmt: skip
 
 
