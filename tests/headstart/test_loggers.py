@@ -143,6 +143,14 @@ def test_a_run_that_goes_on_keeps_its_id_wherever_wandb_writes(monkeypatch: pyte
     assert first == again != other
 
 
+def test_a_run_goes_on_under_the_id_that_a_variable_once_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("WANDB_RUN_ID", "x1")  # as W&B's agent of a sweep does
+        assert recorded("logs/runs/1").id == "x1"
+    library.teardown()
+    assert recorded("logs/runs/1").id == "x1" != recorded("logs/runs/2").id
+
+
 def test_the_projects_name_in_wandb_may_come_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     assert composed("logger=wandb").logger.wandb.project == "headstart"
     monkeypatch.setenv("WANDB_PROJECT", "pets")

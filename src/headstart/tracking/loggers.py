@@ -161,7 +161,7 @@ def _run_id(run_dir: Path) -> tuple[bool, str]:
     path, new = run_dir / "wandb-id", False
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError), path.open("x") as file:
-        new = bool(file.write(secrets.token_hex(4)))
+        new = bool(file.write(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)))
     return not new, path.read_text()
 
 
