@@ -165,18 +165,14 @@ def test_an_array_that_begins_in_one_second_has_a_folder_for_each(images: Path, 
 def test_a_sweep_whose_jobs_are_preempted_and_whose_process_is_killed_is_complete(images: Path, tmp_path: Path) -> None:
     """Four jobs; one is asked to save, one put back by SLURM, and the sweep's own process is killed and begun again."""
     told = "trainer.max_epochs=800 hydra.sweep.dir=logs/sweeps/one"
-    send(tmp_path, images, f"{SWEEP.split('   ')[0]} {told} >sweep.log 2>&1 & echo $!")
+    pid = int(send(tmp_path, images, f"{SWEEP.split('   ')[0]} {told} >sweep.log 2>&1 & echo $!"))
     sweep = tmp_path / "logs/sweeps/one"
     wait_for(lambda: sum((sweep / f"{job}/metrics.csv").exists() for job in range(4)) == 2)
     (pickle,) = sweep.glob(".submitit/*_0/*_submitted.pkl")
     job = pickle.parent.name.removesuffix("_0")
     slurm("scontrol", "requeue", f"{job}_1")
     slurm("scancel", "--signal=USR2", f"{job}_0")
-    pids = subprocess.run(
-        ["pgrep", "-f", "hydra.sweep.dir=logs/sweeps/one"], capture_output=True, text=True, check=True
-    )
-    for pid in pids.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     for part in (0, 1):
         begin_now(f"{job}_{part}")
     done = subprocess.run(

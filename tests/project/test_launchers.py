@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -47,6 +48,13 @@ def summary(sweep: Path) -> list[dict[str, Any]]:
     return [{name: value for name, value in job.items() if name != "run_dir"} for job in jobs]
 
 
+def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def wanted(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """The summary of the sweep whose jobs run one after another."""
@@ -63,13 +71,26 @@ def ray(tmp_path: Path) -> Iterator[str]:
     elsewhere.mkdir()
     quiet = ["--num-cpus=1", "--disable-usage-stats"]
 
-    def node(*arguments: str) -> None:
-        subprocess.run([*script, "start", *quiet, *arguments], cwd=elsewhere, check=True, capture_output=True)
+    def node(*arguments: str) -> subprocess.Popen[bytes]:
+        command = [*script, "start", "--block", *quiet, *arguments]
+        return subprocess.Popen(command, cwd=elsewhere, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    node("--head", "--port=6397", "--include-dashboard=false")
-    node("--address=127.0.0.1:6397")
-    yield "127.0.0.1:6397"
-    subprocess.run([*script, "stop"], check=True, capture_output=True)
+    def answers() -> bool:
+        with socket.socket() as one:
+            return one.connect_ex(("127.0.0.1", port)) == 0
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    nodes = [node("--head", f"--port={port}", "--include-dashboard=false")]
+    try:
+        wait_for(answers)
+        nodes.append(node(f"--address=127.0.0.1:{port}"))
+        yield f"127.0.0.1:{port}"
+    finally:
+        for one in reversed(nodes):  # not by ray stop, which would end every cluster of this machine
+            one.terminate()
+            one.wait(60)
 
 
 @pytest.mark.slow
@@ -98,13 +119,6 @@ def test_a_sweeps_summary_is_the_same_wherever_its_jobs_run(
     assert [log.count("data: 80 images") for log in logs] == [1] * 4
     computed = [line for log in logs for line in log.splitlines() if "computed now in" in line]
     assert len(computed) == 1  # whoever was first, for all
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.1)
 
 
 @pytest.mark.slow
