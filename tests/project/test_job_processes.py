@@ -17,7 +17,6 @@ from runs import TINY, outcome, results
 from headstart.errors import UserError
 from headstart.resume import job_processes
 from headstart.resume.job_processes import train_in_processes
-from headstart.resume.own_folder import held
 from headstart.resume.signals import Interrupted, StopRequest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo wants a POSIX host name service")
@@ -143,9 +142,3 @@ def test_a_signal_that_comes_before_they_can_hear_it(tmp_path: Path, monkeypatch
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert caught.value.code == 128 + signal.SIGUSR1
-
-
-def test_a_job_at_which_somebody_is_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = a_job(tmp_path, monkeypatch, "pass")
-    with held(tmp_path), pytest.raises(UserError, match="is still running"):
-        train_in_processes(str(tmp_path), str(tmp_path), request)
