@@ -9,9 +9,10 @@ from typing import Any
 import optuna
 import pytest
 from processes import Script
-from runs import TINY, Train, go_on, results
+from runs import ROOT, TINY, Train, go_on, results
 
 from headstart.extras.search.study import open_storage
+from headstart.resume.stored_config import compose_with
 from headstart.runs import job_number
 
 ADAMW = ("hydra/sweeper=optuna", "solver=adamw", "logger=none", "trainer.max_epochs=1")
@@ -115,3 +116,18 @@ def test_objectives_that_are_none_are_told_before_anything_runs(train: Train) ->
     study = study_of(folders[0].parent)
     assert [one.name for one in study.directions] == ["MINIMIZE", "MINIMIZE"]
     assert study.trials[0].values[0] == results(folders[0])["metrics"]["val/loss"]
+
+
+COMMANDS = [
+    line.partition("   ")[0].replace("PATH", "images")
+    for line in (ROOT / "docs/search.md").read_text().splitlines()
+    if line.startswith("python train.py") and "resume=" not in line
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_the_page_on_searches_says_composes(command: str) -> None:
+    assert len(COMMANDS) == 3
+    told = [one for one in shlex.split(command)[2:] if one != "-m" and "," not in one]  # which is for jobs
+    cfg = compose_with([], told, with_hydra=True)
+    assert cfg.hydra.sweeper._target_ == "headstart.extras.search.sweeper.OptunaSearch"
