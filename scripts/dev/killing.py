@@ -70,16 +70,21 @@ def start(road: str, run_dir: str) -> int:
         arguments = [f"resume='{run_dir}'"]
     else:
         arguments = [*COMMON, *ROADS[road], f"hydra.run.dir='{run_dir}'"]
+    return fork_train(arguments, f"{run_dir}.txt")
+
+
+def fork_train(arguments: list[str], output: str) -> int:
+    """Begin train.py in a process of its own, which writes what it says behind what is in `output`."""
     pid = os.fork()
     if pid == 0:
-        output = os.open(f"{run_dir}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        be_train(arguments)
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        _be_train(arguments)
     return pid
 
 
-def be_train(arguments: list[str]) -> None:
+def _be_train(arguments: list[str]) -> None:
     """Be train.py, and end as it ends."""
     code = 1
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a process with threads can't be forked
 
-from killing import COMMON, be_train, wait
+from killing import COMMON, fork_train, wait
 from rich.progress import Progress
 
 from headstart.errors import readable_errors
@@ -57,13 +57,7 @@ def begin(folder: Path) -> int:
     """Begin a search, or go on with it if it has begun, in a process of its own."""
     begun = (folder / "multirun.yaml").exists()
     arguments = ["-m", f"resume={folder}"] if begun else [*SEARCH, *COMMON, f"hydra.sweep.dir={folder}"]
-    pid = os.fork()
-    if pid == 0:
-        output = os.open(f"{folder}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        be_train(arguments)
-    return pid
+    return fork_train(arguments, f"{folder}.txt")
 
 
 def look(folder: Path, code: int) -> list[str]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from ..files import write_atomically
 from ..machine import Interrupted
-from ..runs import RUNS_DIR
+from ..runs import RUNS_DIR, SWEEP_CONFIG
 from .own_folder import is_first_process
 from .quoting import MULTIRUN, quoted
 
@@ -64,7 +64,7 @@ def again(arguments: list[str]) -> list[str]:
         return arguments
     folder = Path(note.read_text())
     is_sweep = any(flag in arguments for flag in MULTIRUN)
-    if not (folder / ("multirun.yaml" if is_sweep else ".hydra/overrides.yaml")).exists():
+    if not (folder / (SWEEP_CONFIG if is_sweep else ".hydra/overrides.yaml")).exists():
         return arguments
     return [*["-m"] * is_sweep, f"resume={quoted(str(folder))}"]
 

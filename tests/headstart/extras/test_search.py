@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from headstart.errors import UserError
 from headstart.extras.search.sampling import SeededByTrial
-from headstart.extras.search.study import LEFT_OUT, OWNER, counted, left_open, open_storage, open_study
+from headstart.extras.search.study import LEFT_OUT, OWNER, counted, leave_out, left_open, open_storage, open_study
 from headstart.extras.search.sweeper import OptunaSearch
 from headstart.resume.own_folder import SWEEP, held
 
@@ -204,12 +204,14 @@ def test_what_a_killed_sweep_left_in_a_shared_study_begins_again_and_what_runs_i
     with held(tmp_path / "killed", SWEEP):
         assert left_open(study, tmp_path / "other") == []
         assert [trial.state.name for trial in study.trials] == ["COMPLETE", "RUNNING"]
+    seen = study.get_trials(deepcopy=True)[1]
     again = search(tmp_path / "other", **shared).launched
     assert len(again) == 5
     assert float(again[0][1]["x"]) == study.trials[1].params["x"]
     assert study.trials[1].state == TrialState.FAIL
     assert study.trials[1].user_attrs[OWNER] == str(tmp_path / "killed")
     assert [trial.state for trial in counted(study)] == [TrialState.COMPLETE] * 6
+    assert not leave_out(study, seen, "by another process that has looked at the same time")
 
 
 def test_a_trial_that_was_asked_for_and_never_begun_is_left_out(tmp_path: Path) -> None:

@@ -88,19 +88,20 @@ def left_open(study: optuna.Study, sweep_dir: str | Path) -> list[FrozenTrial]:
         if owner == here and JOB in trial.user_attrs:
             own.append(trial)
         elif owner == here:
-            leave_out(study, trial.number, "its job was never begun")
-        elif _is_dead(trial, owner):
-            leave_out(study, trial.number, "its sweep was stopped")
-            if owner:
-                study.enqueue_trial(trial.params)
+            leave_out(study, trial, "its job was never begun")
+        elif _is_dead(trial, owner) and leave_out(study, trial, "its sweep was stopped") and owner:
+            study.enqueue_trial(trial.params)
     return sorted(own, key=lambda trial: trial.user_attrs[JOB])
 
 
-def leave_out(study: optuna.Study, number: int, why: str) -> None:
-    """End a trial that never ran to its end, without counting it."""
-    trial = next(one for one in study.get_trials(deepcopy=False) if one.number == number)
-    study._storage.set_trial_user_attr(trial._trial_id, LEFT_OUT, why)
-    study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+def leave_out(study: optuna.Study, trial: optuna.Trial | FrozenTrial, why: str) -> bool:
+    """End a trial that never ran to its end, without counting it; returns False where another process has done so."""
+    try:
+        study._storage.set_trial_user_attr(trial._trial_id, LEFT_OUT, why)
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (ValueError, RuntimeError):  # as Optuna refuses to end what has ended
+        return False
+    return True
 
 
 @contextmanager

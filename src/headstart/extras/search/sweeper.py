@@ -85,7 +85,7 @@ class OptunaSearch(OptunaSweeperImpl):
         trial = study.ask()
         trial.set_user_attr(OWNER, str(self.folder))
         if sum(one.number < trial.number for one in counted(study)) >= self.n_trials:
-            leave_out(study, trial.number, "there were enough trials")
+            leave_out(study, trial, "there were enough trials")
             return None
         for name, distribution in self.space.items():
             trial._suggest(name, distribution)
