@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -45,6 +46,16 @@ def nobody() -> Iterator[Path]:
             yield Path(folder)
     finally:
         os.seteuid(user)
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> None:
+    """For a test that hands jobs to a real SLURM: one that is installed and runs."""
+    if not shutil.which("sbatch"):
+        pytest.skip("there is no sbatch: no SLURM here")
+    answer = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
+    if not {"idle", "mixed", "allocated"} & set(answer.stdout.split()):
+        pytest.skip(f"no SLURM answers: {answer.stderr.strip()}")
 
 
 @pytest.fixture(scope="session")

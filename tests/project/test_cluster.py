@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,6 @@ DOC = (ROOT / "docs/cluster.md").read_text()
 COMMANDS = [line for line in DOC.splitlines() if line.startswith(("sbatch ", "python "))]
 SCRIPT = DOC.split("```bash\n")[1].partition("```")[0]
 ONE, ARRAY, SWEEP, RESUME = COMMANDS
-SLURM = pytest.mark.skipif(not shutil.which("sbatch"), reason="there is no sbatch: no SLURM here")
 EPOCHS = "trainer.max_epochs=150"
 OURS = ["head=mlp", EPOCHS, "patience=1000", "logger=none"]
 
@@ -125,7 +123,7 @@ def begin_now(job: str) -> None:
     slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 
-@SLURM
+@pytest.mark.usefixtures("slurm_cluster")
 @pytest.mark.slow
 def test_a_run_that_is_preempted_twice_comes_to_the_same(images: Path, tmp_path: Path) -> None:
     def rows() -> int:
@@ -148,7 +146,7 @@ def test_a_run_that_is_preempted_twice_comes_to_the_same(images: Path, tmp_path:
     assert_equal(outcome(run), outcome(tmp_path / "whole"))
 
 
-@SLURM
+@pytest.mark.usefixtures("slurm_cluster")
 @pytest.mark.slow
 def test_an_array_that_begins_in_one_second_has_a_folder_for_each(images: Path, tmp_path: Path) -> None:
     job = send(tmp_path, images, ARRAY, "trainer.max_epochs=2", "hydra.run.dir=logs/runs/same")
@@ -159,7 +157,7 @@ def test_an_array_that_begins_in_one_second_has_a_folder_for_each(images: Path, 
     assert [results(run)["status"] for run in runs] == ["finished"] * 8
 
 
-@SLURM
+@pytest.mark.usefixtures("slurm_cluster")
 @pytest.mark.slow
 @pytest.mark.skipif("hydra/launcher=submitit_slurm" in DELETED, reason="its extra is deleted")
 def test_a_sweep_whose_jobs_are_preempted_and_whose_process_is_killed_is_complete(images: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +27,6 @@ pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="an extra")
 SWEEP = ["-m", "model.lr=0.01,-1", "seed=1,2", "logger=none"]
 LONG = ["-m", "head=mlp", "seed=1,2,3", "patience=1000", "logger=none"]
 FORK: Any = multiprocessing.get_context("fork")
-NEEDS_SLURM = pytest.mark.skipif(not shutil.which("sbatch"), reason="there is no sbatch: no SLURM here")
 NEEDS_RAY = pytest.mark.skipif(not find_spec("ray"), reason="an extra: pip install -e .[ray]")
 
 
@@ -99,13 +97,15 @@ def ray(tmp_path: Path) -> Iterator[str]:
     [
         ("joblib", []),
         ("submitit_local", []),
-        pytest.param("submitit_slurm", ["hydra.launcher.cpus_per_task=1"], marks=NEEDS_SLURM),
+        ("submitit_slurm", ["hydra.launcher.cpus_per_task=1"]),
         pytest.param("ray", ["hydra.launcher.ray.init.address={ray}"], marks=NEEDS_RAY),
     ],
 )
 def test_a_sweeps_summary_is_the_same_wherever_its_jobs_run(
     images: Path, tmp_path: Path, wanted: list[dict[str, Any]], launcher: str, more: list[str], request: Any
 ) -> None:
+    if launcher == "submitit_slurm":
+        request.getfixturevalue("slurm_cluster")
     more = [one.format(ray=request.getfixturevalue("ray") if "{ray}" in one else "") for one in more]
     process = start(images, tmp_path, *SWEEP, "hydra.sweep.dir=sweep", f"hydra/launcher={launcher}", *more)
     said = process.communicate(timeout=300)[0]
