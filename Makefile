@@ -26,7 +26,8 @@ endif
 RUN := $(BIN)/python -m
 # Compiled now, while it can be waited for: a first import is twice as fast.
 INSTALL := $(RUN) uv pip install --python .venv --compile-bytecode
-PYTEST := $(RUN) pytest -n auto --maxprocesses 4 --dist worksteal
+# Three at once, also on two cores: many a test starts a process and waits for it.
+PYTEST := $(RUN) pytest -n 3 --dist worksteal
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile

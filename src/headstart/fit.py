@@ -187,4 +187,5 @@ class TrainingMeans(Callback):
         """Log them."""
         if self.sums is not None:
             loss, hits, images = trainer.strategy.reduce(self.sums, reduce_op="sum")
-            pl_module.log_dict({"train/loss": loss / images, "train/accuracy": hits / images})
+            means = {"train/loss": loss / images, "train/accuracy": hits / images}
+            pl_module.log_dict(means, sync_dist=True)  # equal everywhere already, but Lightning can't know

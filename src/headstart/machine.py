@@ -190,3 +190,5 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=r"The `srun` command is available on your system but is not used")
     # debug=overfit means it so.
     warnings.filterwarnings("ignore", message=r"You requested to overfit but enabled train dataloader shuffling")
+    # Lightning 2.6 calls it, on torch >= 2.13.
+    warnings.filterwarnings("ignore", message=r"torch\.distributed\.nn\.functional\.all_gather is deprecated")

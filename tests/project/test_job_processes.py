@@ -47,62 +47,45 @@ def test_all_processes_of_a_job_train_with_what_was_drawn_once(tmp_path: Path, i
     (project / "conf/callbacks/note.yaml").write_text("note: {_target_: project.callbacks.note.NoteSmoothing}\n")
     overrides = [f"data.root={images}", *SMALL, "model.label_smoothing=${draw:}", "callbacks=[default,note]"]
     train = ["train.py", "data=folder", *overrides, *TWO, "trainer.max_epochs=1"]
-    run(project, *train, "hydra.run.dir=alone")
-    said = run(project, *train, "-m", "trainer.devices=1,2", "seed=1,2", "hydra.sweep.dir=sweep")
-    assert "4 jobs, 0 failed" in said
-    assert said.count("test accuracy") == 4
-    folders = [project / "alone", *(project / f"sweep/{job}" for job in range(4))]
-    names = [["0 of 1"], ["0 of 2", "1 of 2"]]
-    for folder, devices in zip(folders, (2, 1, 1, 2, 2), strict=True):
-        assert sorted(path.name for path in folder.glob("* of *")) == names[devices - 1]
-        assert len({(folder / name).read_text() for name in names[devices - 1]}) == 1
+    said = run(project, *train, "-m", "trainer.devices=1,2", "hydra.sweep.dir=sweep")
+    assert "2 jobs, 0 failed" in said
+    assert said.count("test accuracy") == 2
+    drawn: list[set[str]] = []
+    for job, names in enumerate((["0 of 1"], ["0 of 2", "1 of 2"])):
+        folder = project / f"sweep/{job}"
+        assert sorted(path.name for path in folder.glob("* of *")) == names
+        drawn.append({(folder / name).read_text() for name in names})
         assert [path.name for path in folder.glob("*.log")] == ["train.log"]
         assert sum(map(sum, results(folder)["confusion_matrix"])) == 20
-        assert not (folder / "report.html").exists() or folder.name == "alone"
-    assert len({(folder / "0 of 1").read_text() for folder in folders[1:3]}) == 2
-    assert len({(folder / "0 of 2").read_text() for folder in (folders[0], *folders[3:])}) == 3
+    assert [len(one) for one in drawn] == [1, 1]
+    assert drawn[0] != drawn[1]
 
 
 @pytest.mark.slow
-def test_a_sweep_knows_what_became_of_them_and_goes_on(images: Path, workdir: Path) -> None:
-    told = ["data=folder", f"data.root={images}", *SMALL, *TWO, "hydra.sweep.dir=sweep", "trainer.max_epochs=1"]
-    done = Script("train.py", "-m", *told, "model.lr=0.01,-1", cwd=workdir)
-    assert done.end() == 1
-    assert "2 jobs, 1 failed" in done.stdout
-    first, second = json.loads((workdir / "sweep/sweep.json").read_text())
-    assert first["score"] == results(workdir / "sweep/0")["score"]
-    assert second["error"].startswith("the optimizer can't be built with model.lr=-1 ")
-    written = (workdir / "sweep/0/results.json").stat().st_mtime_ns
-    again = Script("train.py", "-m", "resume=sweep", cwd=workdir)
-    assert again.end() == 1
-    assert "sweep/0 has ended with" in again.stdout
-    assert "2 jobs, 1 failed" in again.stdout
-    assert (workdir / "sweep/0/results.json").stat().st_mtime_ns == written
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_is_theirs_and_the_sweep_goes_on_exactly(images: Path, workdir: Path, name: str) -> None:
+def test_a_signal_is_theirs_and_the_sweep_goes_on_exactly(images: Path, workdir: Path) -> None:
     told = ["data=folder", f"data.root={images}", *SMALL, *TWO, "solver=adamw", "features.batch_size=4"]
-    long = ["trainer.max_epochs=60", "patience=100"]
+    long = ["trainer.max_epochs=40", "patience=100"]
     whole = Script("train.py", *told, *long, "hydra.run.dir=whole", cwd=workdir)
     assert whole.end() == 0, whole.stderr
-    sweep = Script("train.py", "-m", *told, *long, "seed=0,1", "hydra.sweep.dir=sweep", cwd=workdir)
+    sweep = Script("train.py", "-m", *told, *long, "model.lr=-1,0.004", "hydra.sweep.dir=sweep", cwd=workdir)
     end = time.monotonic() + 120
-    while not (workdir / "sweep/0/metrics.csv").exists():
+    while not (workdir / "sweep/1/metrics.csv").exists():
         assert time.monotonic() < end, sweep.stderr
         time.sleep(0.02)
-    sweep.send(getattr(signal, name))
-    assert sweep.end(60) == 128 + getattr(signal, name)
+    sweep.send(signal.SIGTERM)
+    assert sweep.end(60) == 128 + signal.SIGTERM
     assert "interrupted: go on with python train.py -m resume=sweep" in sweep.stdout
-    found = results(workdir / "sweep/0")
-    assert (found["status"], found["signal"]) == ("interrupted", name)
-    assert 0 < found["step"] < 300
-    assert not (workdir / "sweep/1").exists()
+    found = results(workdir / "sweep/1")
+    assert (found["status"], found["signal"]) == ("interrupted", "SIGTERM")
+    assert 0 < found["step"] < 200
     again = Script("train.py", "-m", "resume=sweep", cwd=workdir)
-    assert again.end() == 0, again.stderr
-    assert outcome(workdir / "sweep/0")["metrics"] == outcome(workdir / "whole")["metrics"]
-    assert outcome(workdir / "sweep/0")["curve"] == outcome(workdir / "whole")["curve"]
+    assert again.end() == 1
+    assert "2 jobs, 1 failed" in again.stdout
+    first, second = json.loads((workdir / "sweep/sweep.json").read_text())
+    assert first["error"].startswith("the optimizer can't be built with model.lr=-1 ")
+    assert second["score"] == results(workdir / "sweep/1")["score"]
+    assert outcome(workdir / "sweep/1")["metrics"] == outcome(workdir / "whole")["metrics"]
+    assert outcome(workdir / "sweep/1")["curve"] == outcome(workdir / "whole")["curve"]
 
 
 def a_job(folder: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> StopRequest:
