@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from hydra.types import HydraContext
 from hydra.utils import instantiate
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import OmegaConf
@@ -15,6 +16,7 @@ from optuna.trial import TrialState
 
 from ...errors import UserError
 from ...files import write_atomically
+from ...job_configs import quick
 from ...machine import usable_cores
 from ...runs import SWEEP_CONFIG, folder_of_job, read_results
 from .importance import write_importance
@@ -40,6 +42,10 @@ class OptunaSearch(OptunaSweeperImpl):
         super().__init__(sampler=None, custom_search_space=None, **options)
         self.sampler_config, self.extend = sampler, custom_search_space
         self.objectives, self.timeout = list(objectives or ["score"]), timeout
+
+    def setup(self, *, hydra_context: HydraContext, task_function: Any, config: Any) -> None:
+        """Take what Hydra gives a sweeper, and give it to the launcher."""
+        super().setup(hydra_context=quick(hydra_context), task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Run trials until there are enough of them; raises UserError for a search that can't be."""
