@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -67,7 +68,8 @@ def ray(tmp_path: Path) -> Iterator[str]:
     """A cluster of two nodes with a core each, as processes that were started elsewhere; yields its address."""
     elsewhere, script = tmp_path / "elsewhere", [sys.executable, "-m", "ray.scripts.scripts"]
     elsewhere.mkdir()
-    quiet = ["--num-cpus=1", "--disable-usage-stats"]
+    place = TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True)  # else Ray notes for all where it was
+    quiet = ["--num-cpus=1", "--disable-usage-stats", f"--temp-dir={place.name}"]
 
     def node(*arguments: str) -> subprocess.Popen[bytes]:
         command = [*script, "start", "--block", *quiet, *arguments]
@@ -89,6 +91,7 @@ def ray(tmp_path: Path) -> Iterator[str]:
         for one in reversed(nodes):  # not by ray stop, which would end every cluster of this machine
             one.terminate()
             one.wait(60)
+        place.cleanup()
 
 
 @pytest.mark.slow
