@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,12 @@ def walk(cfg: DictConfig, console: Console) -> None:
         raise UserError("there is no image to walk through: the choice of data knows none before it is read")
     path, label = images.table.train[0]
     steps, preprocessing = Steps(), model.pretrained.preprocessing
-    image = steps.step("decode", read_image.__module__, read_image, path)
+    view, crop = RandomView(preprocessing, images.augment), ResizeAndCrop(preprocessing)
+    read = partial(read_image, shortest=(view if images.augment.varies else crop).shortest)
+    image = steps.step("decode", read_image.__module__, read, path)
     if images.augment.varies:
-        view = RandomView(preprocessing, images.augment)
         image = steps.step("augment", RandomView.__module__, view, image, 0)
     else:
-        crop = ResizeAndCrop(preprocessing)
         image = steps.step("resize and crop", ResizeAndCrop.__module__, crop, image)
     batch = steps.step("batch", type(images).__module__, image.unsqueeze, 0)
     steps.step("normalise", normalise.__module__, normalise, batch, model.mean, model.std)

@@ -25,6 +25,7 @@ class Colours:
     """A model that says which of three colours an image has; `gate` holds its computing back."""
 
     classes = ("red", "<b>green</b>", "blue")
+    shortest = 16
 
     def __init__(self) -> None:
         self.gate, self.begun = threading.Event(), threading.Event()

@@ -54,6 +54,7 @@ class Predictor:
         model.backbone = network.to(memory_format=torch.channels_last)
         model.to(self.device)
         self._prepare = ResizeAndCrop(self.preprocessing)
+        self.shortest = self._prepare.shortest  # pixels that the shorter side of a file's image needs to have
 
     def predict(self, images: AnyImage | Iterable[AnyImage]) -> list[tuple[str, float]]:
         """The likeliest class of each image, and its probability: a list of pairs, even for one image.
@@ -98,7 +99,7 @@ class Predictor:
 
     def read(self, image: AnyImage) -> Tensor:
         """An image as the model wants it, uint8 [3, crop, crop]; raises UserError for what is none."""
-        return self._prepare(as_tensor(image))
+        return self._prepare(as_tensor(image, self.shortest))
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ class Predictor:
 
     def _try_to_read(self, path: str, max_pixels: int) -> Tensor | str:
         try:
-            return self._prepare(read_image(path, max_pixels))
+            return self._prepare(read_image(path, max_pixels, self.shortest))
         except BrokenImageError as error:
             return str(error)
 
@@ -169,10 +170,13 @@ def as_images(images: AnyImage | Iterable[AnyImage]) -> Sequence[AnyImage]:
     return [*images] if isinstance(images, Iterable) and not isinstance(images, str | bytes) else [images]
 
 
-def as_tensor(image: AnyImage) -> Tensor:
-    """An image as uint8 [3, height, width], upright if it is a file or of PIL; raises UserError for what is none."""
+def as_tensor(image: AnyImage, shortest: int | None = None) -> Tensor:
+    """An image as uint8 [3, height, width], upright if it is a file or of PIL; raises UserError for what is none.
+
+    A JPEG file comes smaller, as `read_image` does it, if its shorter side has `shortest` pixels then.
+    """
     if isinstance(image, str | Path):
-        return read_image(image, MAX_PIXELS)
+        return read_image(image, MAX_PIXELS, shortest)
     if isinstance(image, Image.Image):
         return decode_pil(image, MAX_PIXELS)
     is_array = isinstance(image, np.ndarray)

@@ -4,14 +4,14 @@ import multiprocessing
 import pkgutil
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from odd_images import TOO_LARGE, bomb, saved
 from runs import Train, results
 
 import headstart.images.checks
-from headstart.images.decoding import read_image
+from headstart.images.decoding import read_with_size
 
 BROKEN = {"cut.jpg": "truncated", "cut.png": "truncated", "empty.jpg": "the file is empty", "page.jpg": "not an image"}
 BROKEN |= {"bomb.png": TOO_LARGE, "bomb.jpg": TOO_LARGE}
@@ -33,11 +33,11 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that checks have decoded."""
     names: list[str] = []
 
-    def read(path: str, max_pixels: int) -> torch.Tensor:
+    def read(path: str, *options: int) -> Any:
         names.append(Path(path).name)
-        return read_image(path, max_pixels)
+        return read_with_size(path, *options)
 
-    monkeypatch.setattr(headstart.images.checks, "read_image", read)
+    monkeypatch.setattr(headstart.images.checks, "read_with_size", read)
     return names
 
 

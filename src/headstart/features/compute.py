@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ..backbone import CPU_CHUNK, Backbone, compute_features
 from ..errors import printable
 from ..files import manifest
+from ..images.scaled import KEPT
 from ..images.source import ImageSource
 from ..images.table import Sample
 from .fast_network import WORTH_IT, Compiled, fold_batchnorms
@@ -30,8 +31,15 @@ from .inventory import ENDING, LOCK, PART, read_metadata
 
 Name = tuple[str, int]  # a split or a fold, and which view of its images
 
-FORMAT = 2  # raise it whenever the same inputs come to other features
-PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")  # networks, kernels, decoders and random numbers
+FORMAT = 3  # raise it whenever the same inputs come to other features
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "pillow",
+    "simplejpeg",
+    "numpy",
+)  # networks, kernels, decoders and random numbers
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +190,7 @@ def backbone_metadata(backbone: Backbone, precision: str, view: int) -> dict[str
         "format": FORMAT,
         "backbone": backbone.spec,
         "digest": backbone.digest,
-        "preprocessing": asdict(backbone.preprocessing),
+        "preprocessing": asdict(backbone.preprocessing) | {"kept": KEPT},
         "precision": precision,
         "versions": {name: _version(name) for name in (*PACKAGES, *backbone.packages)},
         "view": view,

@@ -18,13 +18,13 @@ from ..errors import UserError, listed
 from ..files import manifest, write_atomically
 from ..machine import usable_cores
 from .decoder_output import decode_each
-from .decoding import BrokenImageError, TooLargeError, read_image
-from .looks import CheckedImages, Look, look_at
+from .decoding import BrokenImageError, TooLargeError, read_with_size
+from .looks import ENOUGH, CheckedImages, Look, look_at
 from .splits import MOST
 from .table import SPLITS, ImageTable
 
 MAX_PIXELS = 178_956_970  # those of half a gigabyte of RGB; beyond it, Pillow speaks of a decompression bomb
-FORMAT = 3  # raise it whenever other files are found broken, or more is found out
+FORMAT = 4  # raise it whenever other files are found broken, or more is found out
 NEARLY_ALL = 0.9
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def _look_at(paths: Sequence[str], max_pixels: int) -> tuple[dict[str, str], dic
 
     def look(path: str) -> tuple[str | None, Look | None]:
         try:
-            return None, look_at(read_image(path, max_pixels))
+            return None, look_at(*read_with_size(path, max_pixels, ENOUGH))
         except BrokenImageError as error:
             return problem_with(error), None
 

@@ -15,6 +15,7 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from ..errors import UserError
 from .decoder_output import held_stderr
 from .endings import RAW, UNREADABLE
+from .scaled import decode_scaled_jpeg, scale_for
 from .values import to_rgb
 
 JPEG_MAGIC = b"\xff\xd8\xff"
@@ -36,28 +37,45 @@ class TooLargeError(BrokenImageError):
     """An image of more pixels than it may have."""
 
 
-def read_image(path: str | Path, max_pixels: int | None = None) -> Tensor:
+def read_image(path: str | Path, max_pixels: int | None = None, shortest: int | None = None) -> Tensor:
     """Read an image as uint8 [3, height, width], upright by its EXIF orientation.
 
-    JPEG goes through torchvision's decoder, which is twice as fast as Pillow's here; everything else goes
-    through Pillow. Never through nvJPEG, GPU or not: torchvision has it repeat the nearest colour where libjpeg
-    interpolates (https://github.com/sgl-project/sglang/pull/34163), and a model would see other pixels when it is
-    served than when it was trained. Transparent images are laid on white, values of more than 8 bits are scaled
-    (`to_rgb`), and of an animation the first frame is taken. The content decides, not the file's ending.
+    A JPEG comes smaller, by 2, 4 or 8, if its shorter side has `shortest` pixels then. By default it comes whole, from
+    torchvision's decoder, which is twice as fast as Pillow's here; everything else goes through Pillow. Never through
+    nvJPEG, GPU or not: torchvision has it repeat the nearest colour where libjpeg interpolates
+    (https://github.com/sgl-project/sglang/pull/34163), and a model would see other pixels when it is served than when
+    it was trained. Transparent images are laid on white, values of more than 8 bits are scaled (`to_rgb`), and of an
+    animation the first frame is taken. The content decides, not the file's ending.
 
     Raises:
         BrokenImageError: the file can't be read or decoded, nothing says in which range its values lie, or its header
             speaks of more than `max_pixels` pixels (TooLargeError).
     """
+    return decode_image(_content(path), path, max_pixels, shortest)
+
+
+def read_with_size(path: str | Path, max_pixels: int, shortest: int) -> tuple[Tensor, tuple[int, int]]:
+    """`read_image`, and the width and height that the whole image has, upright."""
+    return _decode_with_size(_content(path), path, max_pixels, shortest)
+
+
+def decode_image(
+    content: bytes, name: str | Path, max_pixels: int | None = None, shortest: int | None = None
+) -> Tensor:
+    """`read_image` for a file's content, wherever it came from; errors call it `name`."""
+    return _decode_with_size(content, name, max_pixels, shortest)[0]
+
+
+def _content(path: str | Path) -> bytes:
     try:
-        content = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise BrokenImageError(f"{path} can't be decoded ({_reason(error)})") from error
-    return decode_image(content, path, max_pixels)
 
 
-def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None) -> Tensor:
-    """`read_image` for a file's content, wherever it came from; errors call it `name`."""
+def _decode_with_size(
+    content: bytes, name: str | Path, max_pixels: int | None, shortest: int | None
+) -> tuple[Tensor, tuple[int, int]]:
     try:
         if not content:
             raise UserError("the file is empty")
@@ -66,8 +84,11 @@ def decode_image(content: bytes, name: str | Path, max_pixels: int | None = None
         with Image.open(BytesIO(content)) as image:  # which decodes nothing yet
             pixels = image.width * image.height
             if max_pixels is None or pixels <= max_pixels:
-                decoded = _decode_jpeg(content) if content.startswith(JPEG_MAGIC) else _decode_with_pillow(image)
-                return _upright(decoded, image)
+                is_jpeg = content.startswith(JPEG_MAGIC)
+                decoded = _decode_jpeg(content, image, shortest) if is_jpeg else _decode_with_pillow(image)
+                upright = _upright(decoded, image)
+                is_turned = upright.shape != decoded.shape
+                return upright, (image.height, image.width) if is_turned else (image.width, image.height)
     except Exception as error:  # on a broken file, a decoder raises anything
         remedy = ": convert it to JPEG, PNG or TIFF" if str(name).lower().endswith(tuple(UNREADABLE)) else ""
         raise BrokenImageError(f"{name} can't be decoded ({_reason(error)}){remedy}") from error
@@ -85,16 +106,21 @@ def decode_pil(image: Image.Image, max_pixels: int | None = None) -> Tensor:
         raise BrokenImageError(f"the PIL image can't be decoded ({_reason(error)})") from error
 
 
-def _decode_jpeg(content: bytes) -> Tensor:
+def _decode_jpeg(content: bytes, image: Image.Image, shortest: int | None) -> Tensor:
+    scale = scale_for(image.height, image.width, shortest)
+    if scale > 1 and image.mode != "CMYK":  # whose colours come out otherwise there
+        scaled = decode_scaled_jpeg(content, image.height, image.width, scale)
+        if scaled is not None:
+            return scaled
     try:
         return _decode_whole_jpeg(content)
     except RuntimeError:
         # Does it lack but its end mark? With one, libjpeg fills up whatever else is missing, and warns of it.
         with held_stderr() as held:
-            image, warning = held.alone(_decode_whole_jpeg, content + END_OF_JPEG)
+            decoded, warning = held.alone(_decode_whole_jpeg, content + END_OF_JPEG)
         if warning or not _has_all_scans(content):
             raise
-        return image
+        return decoded
 
 
 def _has_all_scans(content: bytes) -> bool:

@@ -124,7 +124,8 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
     def _read(self, index: int) -> tuple[Tensor, int]:
         draw, row = divmod(index, len(self.samples))
         path, label = self.samples[row]
-        return self.look(read_image(path), [self.seed, draw, row] if self.view is None else [self.view, row]), label
+        seed = [self.seed, draw, row] if self.view is None else [self.view, row]
+        return self.look(read_image(path, shortest=self.look.shortest), seed), label
 
 
 def threads() -> ThreadPoolExecutor:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 BLANK = 8  # the deviation of values from 0 to 255 below which an image is almost one colour: 12 bits read as 16 have 5
+ENOUGH = 512  # pixels of a large image's shorter side, to see how it looks, and whether it is whole
 SAMPLED = 32  # rows and columns of pixels, and up to twice as many: enough to tell
 
 
@@ -38,9 +39,9 @@ class CheckedImages(NamedTuple):
         return [path for path, look in self.looks.items() if look.is_blank]
 
 
-def look_at(image: Tensor) -> Look:
-    """How an image uint8 [3, height, width] looks, as far as some of its pixels tell."""
+def look_at(image: Tensor, size: tuple[int, int]) -> Look:
+    """How an image uint8 [3, height, width] looks that has this size as a whole, as far as some of its pixels tell."""
     height, width = image.shape[1:]
     # By NumPy: torch's threads don't outlive a fork.
     pixels = image[:, :: max(1, height // SAMPLED), :: max(1, width // SAMPLED)].numpy()
-    return Look(width, height, int(pixels.mean()), int(pixels.std(axis=(1, 2)).max()))
+    return Look(*size, int(pixels.mean()), int(pixels.std(axis=(1, 2)).max()))

@@ -12,6 +12,7 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812 (the name ev
 
 from ..backbone import Preprocessing
 from .augmentation import LIGHT, Augment
+from .scaled import KEPT
 
 MAX_ASPECT_RATIO = 4
 CROP_RATIOS = (3 / 4, 4 / 3)  # width by height of random crops
@@ -22,13 +23,15 @@ class ResizeAndCrop:
     """Resize and centre-crop a uint8 image [3, height, width] to uint8 [3, crop, crop].
 
     Everything stays uint8: torchvision's antialiased resize is fastest there, and the batch that travels to
-    the device is a quarter of the size. Normalisation belongs to the model.
+    the device is a quarter of the size. Normalisation belongs to the model. Of an image's shorter side, no more than
+    `shortest` pixels are needed.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self.size = preprocessing.resize if isinstance(preprocessing.resize, tuple) else (preprocessing.resize,)
         self.crop = preprocessing.crop
         self.interpolation = InterpolationMode(preprocessing.interpolation)
+        self.shortest = KEPT * max(*self.size, self.crop)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Transform one image."""
@@ -48,6 +51,9 @@ class RandomView:
     def __init__(self, preprocessing: Preprocessing, augment: Augment = LIGHT) -> None:
         self.augment = augment
         self.plain = ResizeAndCrop(preprocessing)
+        self.shortest = self.plain.shortest
+        if augment.scale:  # the least that a crop's side can be, of the image's
+            self.shortest = math.ceil(KEPT * self.plain.crop / math.sqrt(augment.scale[0] * CROP_RATIOS[0]))
 
     def __call__(self, image: Tensor, seed: int | list[int]) -> Tensor:
         """Draw one view of one image."""

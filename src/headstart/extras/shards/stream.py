@@ -77,7 +77,7 @@ class ShardStream(IterableDataset[LoadedBatch]):
         try:
             if sample.problem:
                 raise BrokenImageError(f"{sample.name} {sample.problem}")
-            image = decode_image(sample.content, sample.name, self.loading.max_pixels)
+            image = decode_image(sample.content, sample.name, self.loading.max_pixels, self.look.shortest)
         except BrokenImageError as error:
             return problem_with(error)
         return self.look(image, [*self.draw, crc32(sample.lasting_name.encode(errors="surrogateescape"))])

@@ -17,15 +17,18 @@ FORMATS = tuple(
 )
 
 
-def decode(upload: Upload, max_pixels: int) -> Tensor:
-    """An upload as uint8 [3, height, width]; raises RefusedError, by the header alone where it says enough."""
+def decode(upload: Upload, max_pixels: int, shortest: int | None = None) -> Tensor:
+    """An upload as uint8 [3, height, width], as `read_image` has it.
+
+    Raises RefusedError, by the header alone where it says enough.
+    """
     if not upload.content:
         raise RefusedError(400, f"{upload.name} is empty")
     pixels = _pixels(upload)
     if pixels > max_pixels:
         raise RefusedError(413, f"{upload.name} has {pixels:,} pixels, and {max_pixels:,} are the most that is taken")
     try:
-        return decode_image(upload.content, upload.name)
+        return decode_image(upload.content, upload.name, shortest=shortest)
     except BrokenImageError as error:
         raise RefusedError(400, str(error)) from error
 

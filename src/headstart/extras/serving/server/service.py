@@ -27,6 +27,7 @@ class Model(Protocol):
     """What is served, as the engine's Predictor has it."""
 
     classes: tuple[str, ...]
+    shortest: int  # pixels that an image's shorter side needs to have
 
     def read(self, image: Any) -> Tensor:
         """Image to uint8 [3, crop, crop]."""
@@ -91,7 +92,7 @@ class Service:
         return [outcome for outcome in outcomes if isinstance(outcome, Tensor)]
 
     def _pixels(self, upload: Upload) -> Tensor:
-        return self.model.read(decode(upload, self.limits.pixels))
+        return self.model.read(decode(upload, self.limits.pixels, self.model.shortest))
 
     def _draw(self, pixels: Tensor, best: int) -> bytes:
         assert self.explain is not None
