@@ -1,7 +1,6 @@
 """This machine and this process: cores, precision, memory, the terminal, and what libraries say without being asked."""
 
 import atexit
-import ctypes
 import gc
 import logging
 import os
@@ -151,6 +150,8 @@ def share_freed_memory() -> None:
 
 
 def _mallopt(options: dict[int, int]) -> None:
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, musl; Windows
