@@ -8,13 +8,14 @@ from hydra.core.config_store import ConfigStore
 
 from headstart import errors
 from headstart.errors import UserError
-from headstart.resume import at_once
+from headstart.resume import at_once, implied
 from headstart.resume.at_once import refuse_at_once
 
 FILES = {
     "train.yaml": "defaults: [{data: a}, {logger: b}]\nseed: 0\nmodel: {lr: 1}",
     "data/a.yaml": "{}",
     "data/of_folders.yaml": "_target_: project.data.folder.folder\nroot: ???",
+    "experiment/e.yaml": "data: {_target_: x}",
     "logger/b.yaml": "b: {flush: 1}",
 }
 
@@ -26,8 +27,8 @@ def conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    monkeypatch.setattr(errors, "CONF_DIR", folder)
-    monkeypatch.setattr(at_once, "CONF_DIR", folder)
+    for module in (errors, at_once, implied):
+        monkeypatch.setattr(module, "CONF_DIR", folder)
     return folder
 
 
@@ -60,7 +61,8 @@ def test_what_is_in_no_file_is_refused(typed: str, message: str) -> None:
         *("~sede", "sede", "sede={a:1}", "sede=${seed}", "sede=1,2", "sede=[", "sede@x=1", "x/sede=1", "seed.0=1"),
         *("-m sede=1", "--config-name=x sede=1", "--help", "hydra.x=1", "hydra.searchpath=[x] sede=1", "seed[0]=1"),
         *("data=nosuch", "data=../x data.root=x", "data.root=/nowhere", "data=of_folders data.root=???"),
-        *("data=of_folders data.root=null", "data=of_folders data._target_=x data.root=/nowhere"),
+        *("data=of_folders data.root=null", "experiment=e data=of_folders data.root=/nowhere"),
+        *("data=of_folders data._target_=x data.root=/nowhere"),
     ],
 )
 def test_what_hydra_may_know_better_is_left_to_it(typed: str) -> None:

@@ -1,4 +1,4 @@
-"""Mistakes that show in what is typed alone: Hydra takes longer to compose the config than all else before takes."""
+"""Mistakes that show in what is typed alone, told before Hydra composes the config: that takes half of a start."""
 
 import re
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from omegaconf import MISSING
 from ..errors import CONF_DIR, UserError, explain_key, known_keys
 from ..job_configs import is_plain
 from .arguments import TARGET, takes
+from .implied import is_free
 from .places import check_place
 from .quoting import parsed
 from .trusted import read_plainly
@@ -32,7 +33,8 @@ def refuse_at_once(arguments: list[str]) -> None:
     for key in values:
         if _is_unknown(key):
             raise UserError(explain_key(key))
-    _check_places(values)
+    if not any(map(is_free, arguments)):  # whose files may name another _target_
+        _check_places(values)
 
 
 def _is_unknown(key: str) -> bool:
@@ -59,10 +61,15 @@ def _words(folder: Path) -> set[str]:
 def _check_places(values: Mapping[str, Any]) -> None:
     """Raise UserError for a place that isn't there, of a choice that is typed with it."""
     for group, choice in values.items():
-        content = read_plainly(CONF_DIR / group / f"{choice}.yaml") if "." not in group else None
+        files = {path.stem: path for path in (CONF_DIR / group).glob("*.yaml")}
+        content = read_plainly(files[choice]) if choice in files else None
         if not isinstance(content, dict) or f"{group}.{TARGET}" in values:
             continue
-        nodes = [node for node in (*content.values(), content) if isinstance(node, dict) and TARGET in node]
+        nodes = [
+            node
+            for node in (*content.values(), content)
+            if isinstance(node, dict) and isinstance(node.get(TARGET), str)
+        ]
         taken = {name: annotation for node in nodes for name, annotation in (takes(node[TARGET]) or {}).items()}
         for key, value in values.items():
             above, _, name = key.rpartition(".")

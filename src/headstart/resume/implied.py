@@ -47,15 +47,15 @@ def implied_by_files(arguments: list[str]) -> list[str]:
     flags = [argument for argument in arguments if argument.startswith("--config-")]
     told = [argument for argument in arguments if "=" in argument and not argument.startswith(("-", "~"))]
     told = [one for one in told if not {".", "/"} & set(key_of(one)) and "(" not in one and key_of(one) != "resume"]
-    if not (flags or any(_is_free(one) for one in told) or FREE_BY_DEFAULT.search(_primary())):
+    if not (flags or any(is_free(one) for one in told) or FREE_BY_DEFAULT.search(_primary())):
         return []
     is_sweep = bool(set(MULTIRUN) & set(arguments))
-    jobs = [[one] if not (is_sweep and _is_free(one)) else _each(one) for one in told]
+    jobs = [[one] if not (is_sweep and is_free(one)) else _each(one) for one in told]
     jobs = [[one for one in choices if is_sweep is False or "," not in one or "[" in one] for choices in jobs]
     wanted = {job: _wanted(flags, list(job)) for job in product(*filter(None, jobs))}
     first = next(iter(wanted.values()))
     for job, others in wanted.items():
-        free = " ".join(filter(_is_free, job))
+        free = " ".join(filter(is_free, job))
         if others != first:
             raise UserError(
                 f"{free} implies {' '.join(others) or 'nothing'}, and another job {' '.join(first) or 'nothing'}: say "
@@ -82,13 +82,13 @@ def _wanted(flags: Iterable[str], told: list[str]) -> list[str]:
 def _says(flags: Iterable[str], told: Iterable[str], group: str) -> bool:
     """Whether a file that was chosen says which choice of a group it wants."""
     folders = [CONF_DIR, *(Path(flag.partition("=")[2]) for flag in flags if "-name=" not in flag)]
-    files = [f"{key_of(one)}/{one.partition('=')[2]}.yaml" for one in told if _is_free(one)]
+    files = [f"{key_of(one)}/{one.partition('=')[2]}.yaml" for one in told if is_free(one)]
     paths = [folder / file for folder in folders for file in files]
     texts = [path.read_text() for path in paths if path.is_file()]
     return any(re.search(rf"override /?{group}\b", text) for text in texts)
 
 
-def _is_free(argument: str) -> bool:
+def is_free(argument: str) -> bool:
     """Whether it is a choice of a group whose files may set anything, and of the choice itself."""
     key, value = key_of(argument), argument.partition("=")[2]
     return (CONF_DIR / key).is_dir() and key not in USUAL and value not in ("", "null")
