@@ -65,13 +65,10 @@ def _check_places(values: Mapping[str, Any]) -> None:
         content = read_plainly(files[choice]) if choice in files else None
         if not isinstance(content, dict) or f"{group}.{TARGET}" in values:
             continue
-        nodes = [
-            node
-            for node in (*content.values(), content)
-            if isinstance(node, dict) and isinstance(node.get(TARGET), str)
-        ]
-        taken = {name: annotation for node in nodes for name, annotation in (takes(node[TARGET]) or {}).items()}
+        nodes = [node for node in (*content.values(), content) if isinstance(node, dict) and TARGET in node]
+        taken = [(takes(str(node[TARGET])) or {}).items() for node in nodes]
+        annotations = {name: annotation for items in taken for name, annotation in items}
         for key, value in values.items():
             above, _, name = key.rpartition(".")
             if above == group and value != MISSING:
-                check_place(key, value, taken.get(name))
+                check_place(key, value, annotations.get(name))
