@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -217,9 +218,14 @@ def listed(names: Sequence[object], most: int = 10) -> str:
 
 def known_keys() -> dict[str, list[str]]:
     """Every key that some file below conf/ gives a value, such as `head` or `model.lr`, and the choices that do so."""
+    return _keys_below(CONF_DIR)
+
+
+@cache
+def _keys_below(folder: Path) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
-    for path in sorted(CONF_DIR.rglob("[!_]*.yaml")):
-        group, text = ".".join(path.relative_to(CONF_DIR).parent.parts), path.read_text()
+    for path in sorted(folder.rglob("[!_]*.yaml")):
+        group, text = ".".join(path.relative_to(folder).parent.parts), path.read_text()
         # With those beside it that are no choices, such as conf/data/_images.yaml.
         texts = [text, *(shared.read_text() for shared in path.parent.glob("_*.yaml") if shared.stem in text)]
         found = {group}.union(*(_dotted(yaml.load(text, QUICK), _package(text, group)) for text in texts))
