@@ -6,7 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from headstart.errors import readable_errors, readable_job
-from headstart.machine import quick_imports
+from headstart.machine import keep_imports, quick_imports
 from headstart.resume.start import understand
 from project import TRUSTED
 
@@ -25,6 +25,7 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    keep_imports()
     with readable_errors():
         sys.argv[1:] = understand(sys.argv[1:])
         main()

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from ..errors import UserError, printable
-from ..machine import keep_imports
 from .at_once import refuse_at_once
 from .environment import load_env
 from .implied import imply
@@ -16,7 +15,6 @@ FLAGS = {"-cn": "--config-name", "-cd": "--config-dir", "-cp": "--config-path"} 
 
 def understand(arguments: list[str]) -> list[str]:
     """What Hydra should be told when these `arguments` were typed; raises UserError."""
-    keep_imports()
     if (here := str(Path.cwd())) != printable(here):
         raise UserError(f"{here} is not UTF-8, as a config has to be: rename it, or come by a link of another name")
     load_env()
