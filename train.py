@@ -6,8 +6,8 @@ import hydra
 from omegaconf import DictConfig
 
 from headstart.errors import readable_errors, readable_job
-from headstart.machine import quick_imports
-from headstart.resume.going_on import begin, understand
+from headstart.machine import keep_imports, quick_imports
+from headstart.resume.start import understand
 from project import TRUSTED
 
 
@@ -15,6 +15,8 @@ from project import TRUSTED
 def main(cfg: DictConfig) -> float:
     """Run one job and return its score, which is what a sweep compares."""
     with readable_job():
+        from headstart.resume.going_on import begin  # what neither --help nor a misspelt key needs
+
         cfg = begin(cfg, TRUSTED)
         with quick_imports():
             from project.main import train  # torch, once the config is known to be right
@@ -23,6 +25,7 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
+    keep_imports()
     with readable_errors():
         sys.argv[1:] = understand(sys.argv[1:])
         main()

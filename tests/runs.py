@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from headstart.resume.command_line import imply
+from headstart.resume.implied import imply
 from headstart.tracking.history import History
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +40,12 @@ OF_EXTRAS = (
 )
 DELETED = [choice for choice in OF_EXTRAS if Path(choice.replace("=", "/")) not in FILES]  # with its extra
 Train = Callable[..., list[Path]]
+# What takes time to import, with what the extras bring.
+HEAVY = {
+    "PIL", "datasets", "huggingface_hub", "jinja2", "joblib", "lightning", "matplotlib", "mlflow", "numpy", "onnx",
+    "optuna", "pandas", "peft", "pyarrow", "ray", "rich", "safetensors", "scipy", "sklearn", "submitit", "tensorboard",
+    "timm", "torch", "torchmetrics", "torchvision", "tqdm", "transformers", "wandb", "webdataset",
+}  # fmt: skip
 SOMETHING = "resnet18"  # for whatever a choice wants to be told: a name, a path
 
 

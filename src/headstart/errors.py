@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ SAID = {
     "trainer.accelerator=cpu to trainer=fsdp",
 }
 UNTRUSTED = "Pass _execution_whitelist_ from trusted code to allow expected targets."  # says Hydra
+
+QUICK = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's takes a tenth of the time
 
 _set_here = False  # the variable FULL_ERROR, and not by the user
 
@@ -137,7 +140,7 @@ def explain(error: BaseException) -> str | None:
     if unset := UNSET.search(str(error)):
         return f"{unset[2]} takes the environment's {unset[1]}, which isn't set: set it, or put it into the file .env"
     if isinstance(error, ConfigCompositionException) and isinstance(error.__cause__, OmegaConfBaseException):
-        return _explain_key(error.__cause__.full_key or "")
+        return explain_key(error.__cause__.full_key or "")
     if str(error).startswith("Config group override must be"):  # Hydra doesn't say which
         return "a choice is a name, as in augment=light, and not true, false or null; python train.py --help lists all"
     return _one_line(error) if isinstance(error, HydraException | OmegaConfBaseException) else None
@@ -182,7 +185,7 @@ def _explain_instantiation(error: InstantiationException) -> str | None:
     return explain(cause)
 
 
-def _explain_key(key: str) -> str:
+def explain_key(key: str) -> str:
     """What to do about a key that the config doesn't have."""
     known, (parent, _, last) = known_keys(), key.rpartition(".")
     is_open = key.startswith(OPEN) or ("." in parent and f"{parent}._target_" in known)  # model.scheduler, ...
@@ -215,12 +218,17 @@ def listed(names: Sequence[object], most: int = 10) -> str:
 
 def known_keys() -> dict[str, list[str]]:
     """Every key that some file below conf/ gives a value, such as `head` or `model.lr`, and the choices that do so."""
+    return _keys_below(CONF_DIR)
+
+
+@cache
+def _keys_below(folder: Path) -> dict[str, list[str]]:
     keys: dict[str, list[str]] = {}
-    for path in sorted(CONF_DIR.rglob("[!_]*.yaml")):
-        group, text = ".".join(path.relative_to(CONF_DIR).parent.parts), path.read_text()
+    for path in sorted(folder.rglob("[!_]*.yaml")):
+        group, text = ".".join(path.relative_to(folder).parent.parts), path.read_text()
         # With those beside it that are no choices, such as conf/data/_images.yaml.
         texts = [text, *(shared.read_text() for shared in path.parent.glob("_*.yaml") if shared.stem in text)]
-        found = {group}.union(*(_dotted(yaml.safe_load(text), _package(text, group)) for text in texts))
+        found = {group}.union(*(_dotted(yaml.load(text, QUICK), _package(text, group)) for text in texts))
         for key in found:
             keys.setdefault(key, []).append(f"{group}={path.stem}")
     return keys

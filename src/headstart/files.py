@@ -4,7 +4,6 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -88,6 +87,8 @@ def manifest(paths: Iterable[str], verify: str = "stat") -> str:
     """
     if verify not in VERIFY:
         raise UserError(f"features.verify={verify}: choose {' or '.join(VERIFY)}")
+    from concurrent.futures import ThreadPoolExecutor  # here, as every start would wait for it
+
     with ThreadPoolExecutor(usable_cores()) as pool:
         lines = pool.map(_by_content, paths) if verify == "content" else map(_by_stat, paths)
         return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()  # a name need not be UTF-8

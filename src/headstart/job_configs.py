@@ -38,7 +38,7 @@ class JobConfigs:
         overrides = OverridesParser.create().parse_overrides(sweep_overrides)
         if self._shape(overrides) not in self.composed:
             config = self.loader.load_sweep_config(master_config, sweep_overrides)
-            plain = [one for one in overrides if _is_plain(one)]
+            plain = [one for one in overrides if is_plain(one)]
             self.choices |= {one.key_or_group for one in plain if not _is_value_of(config, one)}
             self.composed[self._shape(overrides)] = overrides, copy.deepcopy(config)
             return config
@@ -53,13 +53,13 @@ class JobConfigs:
 
     def _shape(self, overrides: Sequence[Override]) -> tuple[str, ...]:
         """The overrides without their plain values."""
-        plain = [_is_plain(one) and one.key_or_group not in self.choices for one in overrides]
+        plain = [is_plain(one) and one.key_or_group not in self.choices for one in overrides]
         return tuple(
             one.key_or_group if has else str(one.input_line) for one, has in zip(overrides, plain, strict=True)
         )
 
 
-def _is_plain(override: Override) -> bool:
+def is_plain(override: Override) -> bool:
     """Whether it sets a key, and none of Hydra's, to a number or a word that stands for itself."""
     key, value = override.key_or_group, override.value()
     if "/" in key or override.package is not None or override.is_hydra_override():

@@ -15,10 +15,10 @@ from headstart.images.checks import check_splits
 from headstart.machine import prepare_process
 from headstart.ranks import refuse_other_count
 from headstart.resume.checkpoints import newest_checkpoint, read_checkpoint, refuse_other_backbone
-from headstart.resume.command_line import KEY as RESUME
 from headstart.resume.environment import without_secrets
 from headstart.resume.going_on import keep_typed
 from headstart.resume.job_processes import starts_processes, train_in_processes
+from headstart.resume.quoting import RESUME
 from headstart.resume.same_data import NoteData, refuse_other_data
 from headstart.resume.schedule import NewSchedule, ended
 from headstart.resume.signals import Interrupted, StopOnSignal, StopRequest

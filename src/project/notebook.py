@@ -19,9 +19,10 @@ from headstart.errors import UserError, explain
 from headstart.files import short
 from headstart.machine import SIGNALS, quick_imports, terminal
 from headstart.resume.command_line import check
-from headstart.resume.going_on import begin, understand
+from headstart.resume.going_on import begin
 from headstart.resume.own_folder import claim, held
 from headstart.resume.quoting import MULTIRUN
+from headstart.resume.start import understand
 from headstart.resume.stored_config import compose_with
 
 from . import TRUSTED

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from copies import copy_of_the_project, run
-from runs import CONF, DELETED, FILES, ROOT, composed
+from runs import CONF, DELETED, FILES, HEAVY, ROOT, composed
 
 from headstart.errors import known_keys
 
@@ -20,7 +20,8 @@ NEWCOMER = (
     "data/folder", "backbones/bundled",
 )  # fmt: skip
 EXTRAS = sorted(path.name for path in (ROOT / "src/headstart/extras").iterdir() if (path / "__init__.py").exists())
-HEAVY = {"torch", "lightning", "torchvision", "timm", "matplotlib", "wandb", "tensorboard", "transformers", "numpy"}
+OF_A_JOB = {"headstart.resume.going_on", "headstart.resume.own_folder", "project.reporting.sweep"}
+OF_COMPOSING = {*OF_A_JOB, "hydra._internal.core_plugins"}  # before that, Hydra looks for what is plugged in
 SCRIPT = """
 import runpy, sys
 sys.argv = {argv!r}
@@ -58,12 +59,21 @@ def test_imports_inside_a_package_are_relative(package: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--cfg", "job"], ["heda=linear"], ["model.rl=1"], ["features.cache=2"]]
+    ("arguments", "others"),
+    [
+        (["--help"], OF_A_JOB),
+        (["--cfg", "job"], OF_A_JOB),
+        (["--info"], OF_A_JOB),
+        (["heda=mlp"], OF_COMPOSING),
+        (["backbone.nmae=x"], OF_COMPOSING),
+        (["data=folder", "data.root=/nowhere"], OF_COMPOSING),
+        (["features.cache=2"], set()),
+    ],
 )
 def test_nothing_heavy_is_imported_before_the_config_is_composed_and_checked(
-    arguments: list[str], tmp_path: Path
+    arguments: list[str], others: set[str], tmp_path: Path
 ) -> None:
-    program = SCRIPT.format(argv=[str(ROOT / "train.py"), *arguments], heavy=HEAVY)
+    program = SCRIPT.format(argv=[str(ROOT / "train.py"), *arguments], heavy=HEAVY | others)
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr.strip().splitlines()[-1] == "[]", done.stderr
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headstart.resume.command_line import imply
+from headstart.resume.implied import imply
 from headstart.resume.quoting import as_typed
 from headstart.resume.stored_config import merge_overrides
 

@@ -11,7 +11,6 @@ from hydra.core.override_parser.types import QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from headstart.errors import UserError
-from headstart.resume.going_on import understand
 from headstart.resume.quoting import as_typed
 
 NAMES = [
@@ -28,7 +27,7 @@ def composed(folder: Path, *arguments: str) -> DictConfig:
     (folder / "conf").mkdir(exist_ok=True)
     OmegaConf.save(OmegaConf.from_dotlist([f"{key}=null" for key in KEYS]), folder / "conf" / "some.yaml")
     with initialize_config_dir(str(folder / "conf")):
-        return compose("some", understand([*arguments]))
+        return compose("some", as_typed([*arguments]))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ import torch
 import yaml
 from hydra.utils import execution_whitelist, instantiate
 from omegaconf import DictConfig, OmegaConf
-from runs import ROOT, Train, composed
+from runs import HEAVY, ROOT, Train, composed
 
 from headstart.errors import UserError, explain
 from headstart.kinds import check_parts
@@ -29,7 +29,7 @@ for command in {commands!r}:
         runpy.run_path({script!r}, run_name="__main__")
     except SystemExit as stop:
         lines = str(stop.code).splitlines()
-        print(lines[0][:7] + str(sorted(set(sys.modules) & {{"torch", "lightning", "numpy"}})), len(lines))
+        print(lines[0][:7] + str(sorted(set(sys.modules) & {heavy!r})), len(lines))
 """
 
 # In what is typed, or where it is typed: nothing heavy is needed to see it.
@@ -255,7 +255,7 @@ def test_nothing_heavy_is_loaded_for_what_is_wrong_in_the_config_alone(workdir: 
     """All in one process: what one mistake had loaded would be there at the next."""
     commands = [[one for one in arguments if not one.startswith("WANDB")] for arguments, _ in TYPED]
     commands = [command for command, (whole, _) in zip(commands, TYPED, strict=True) if command == whole]
-    program = EACH.format(commands=commands, script=str(ROOT / "train.py"))
+    program = EACH.format(commands=commands, heavy=HEAVY, script=str(ROOT / "train.py"))
     done = subprocess.run([sys.executable, "-c", program], cwd=workdir, capture_output=True, text=True, check=True)
     said = [line for line in done.stdout.splitlines() if "is another one's" not in line]  # they begin in one second
     assert said == ["error: [] 1"] * len(commands)

@@ -12,7 +12,7 @@ from torch import nn
 from headstart.errors import explain
 from headstart.freezing import Freezing
 from headstart.resume.checkpoints import PREFIX
-from headstart.resume.command_line import imply
+from headstart.resume.implied import imply
 from project.backbones.timm import from_timm
 from project.model.strategy import Strategy
 

@@ -1,9 +1,8 @@
-"""What a command line says: what it implies, what `resume=RUN` stands for, and what of it can't work."""
+"""The config of a command line, and what of it can't work."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -16,15 +15,14 @@ from ..images.splits import Splitting
 from ..tracking.wandb_options import check_wandb
 from .arguments import check_arguments, check_given, own_parameters, takes
 from .environment import load_env
-from .implied import DESCENT_ONLY, implied_by_files
-from .quoting import MULTIRUN, as_typed
+from .implied import DESCENT_ONLY, imply
+from .quoting import as_typed
 from .targets import check_targets
 from .trainer_values import check_trainer
 from .trusted import leaves
 from .typed import is_live, varies
 from .typed import solves as solved
 
-KEY = "resume="
 # What would be found out only once torch is there.
 CHOICES = {
     "features.cache": ("auto", True, False), "features.verify": ("stat", "content"),
@@ -37,10 +35,6 @@ LEAST = {
     "logger.tensorboard.flush_secs": 0,
 }  # fmt: skip
 MAX_SEED = 2**32  # of NumPy; torch takes larger ones
-FLAGS = {"-cn": "--config-name", "-cd": "--config-dir", "-cp": "--config-path"}  # which take a value
-
-DESCENT = (*(f"model.{key}" for key in DESCENT_ONLY), "augment.mixup", "augment.cutmix")
-OFF = ("0", "0.0", "null")  # of mixup and cutmix: as good as not said
 
 
 @contextmanager
@@ -109,19 +103,6 @@ def _resolved(cfg: DictConfig) -> DictConfig:
     return copy
 
 
-def join_flags(arguments: list[str]) -> list[str]:
-    """Hydra's flags that choose configs with their value in one argument, paths being absolute."""
-    rest, joined = iter(arguments), []
-    for argument in rest:
-        flag, is_joined, value = argument.partition("=")
-        flag = FLAGS.get(flag, flag)
-        if flag in FLAGS.values():
-            value = value if is_joined else next(rest, "")
-            argument = f"{flag}={value if flag == FLAGS['-cn'] else Path(value).absolute()}"
-        joined.append(argument)
-    return joined
-
-
 def check_values(cfg: DictConfig) -> None:
     """Raise UserError for a value that is none of a few, a number that is too small, or a seed too large for NumPy."""
     for key, choices in CHOICES.items():
@@ -152,25 +133,3 @@ def _plain(node: DictConfig, kind: type) -> dict[str, Any]:
     values: Any = OmegaConf.to_container(node, resolve=True)
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in values.items() if name in names and not isinstance(value, dict)}
-
-
-def imply(arguments: list[str]) -> list[str]:
-    """Add `solver=adamw` for whoever names a learning rate, or anything else that only gradient descent has.
-
-    And `strategy=finetune` for whoever leaves some of the backbone unfrozen. An experiment's file says what it says as
-    if it had been typed; one that chooses a sweeper is a sweep.
-    """
-    split = [argument.lstrip("+~").partition("=") for argument in arguments]
-    values = {key: value for key, _, value in split}
-    said = [key for key, value in values.items() if not (key.startswith("augment.") and value in OFF)]
-    means_descent = any(f"{key}.".startswith(f"{name}.") for key in said for name in DESCENT)
-    implied = ["solver=adamw"] if means_descent and "solver" not in values else []
-    if values.get("backbone.freeze", "all") not in ("all", "null") and "strategy" not in values:
-        implied.append("strategy=finetune")
-    by_files = [one for one in implied_by_files(arguments) if one not in implied and one.split("=")[0] not in values]
-    return [
-        *(flag for flag in by_files if flag in MULTIRUN),
-        *arguments,
-        *implied,
-        *(one for one in by_files if one not in MULTIRUN),
-    ]

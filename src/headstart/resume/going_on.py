@@ -11,15 +11,15 @@ from hydra.types import RunMode
 from hydra.utils import execution_whitelist
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from ..errors import UserError, listed, printable
+from ..errors import UserError, listed
 from ..files import short
 from ..ranks import is_first_process, tell_others, told_by_first
 from ..runs import JOB_NOTE, RUNS_DIR, SWEEP_CONFIG, SWEEPS_DIR
-from .command_line import KEY, check, imply, join_flags
+from .command_line import check
 from .environment import load_env, with_values
+from .implied import imply
 from .places import check_places
-from .quoting import MULTIRUN, as_typed, quoted, text_of
-from .requeue import again
+from .quoting import MULTIRUN, RESUME, quoted, text_of
 from .stored_config import (
     OVERRIDES,
     PRIMARY,
@@ -37,7 +37,7 @@ from .stored_config import (
     without_resume,
 )
 from .trainer_values import check_sharing
-from .trusted import OWN_PLACES, is_typed_here, note_typed, read_plainly, refuse_strangers_code
+from .trusted import OWN_PLACES, is_typed_here, read_plainly, refuse_strangers_code
 from .typed import TRAINING, changes, refuse_fixed, refuse_idle
 
 SUBDIR = "${hydra.job.num}"  # of a sweep's job, unless somebody says otherwise
@@ -45,16 +45,6 @@ log = logging.getLogger(__name__)
 
 # Said anew whenever a sweep begins: a search's direction follows from what it looks for.
 OF_THE_START = ("hydra.mode", "hydra.sweep.dir", "hydra.run.dir", "hydra.output_subdir", "hydra.sweeper.direction")
-
-
-def understand(arguments: list[str]) -> list[str]:
-    """What Hydra should be told when these `arguments` were typed; raises UserError."""
-    if (here := str(Path.cwd())) != printable(here):
-        raise UserError(f"{here} is not UTF-8, as a config has to be: rename it, or come by a link of another name")
-    load_env()
-    arguments = join_flags(as_typed(arguments))
-    note_typed(arguments)
-    return expand_resume(again(arguments))
 
 
 def begin(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
@@ -81,7 +71,7 @@ def _begin(cfg: DictConfig, trusted: Sequence[str]) -> DictConfig:
     before = stored or StoredConfig(OmegaConf.to_container(cfg), typed, [])  # pyright: ignore (what Hydra has written)
     new = [one for one in typed if not stored or one not in stored.overrides]
     if stored and (is_job or not cfg.resume):
-        cfg = gone_on(stored, new, *([f"{KEY}{quoted(str(cfg.resume))}"] if cfg.resume else []))
+        cfg = gone_on(stored, new, *([f"{RESUME}{quoted(str(cfg.resume))}"] if cfg.resume else []))
     check_places(check(cfg, trusted))
     check_sharing(cfg)
     say_idle(new, cfg)
@@ -164,15 +154,15 @@ def expand_resume(arguments: list[str]) -> list[str]:
 
     Raises UserError when that is no run and no sweep, or one that was stopped before it could write down what it was.
     """
-    given = [text_of(argument) for argument in arguments if argument.startswith(KEY)]
+    given = [text_of(argument) for argument in arguments if argument.startswith(RESUME)]
     if not given or given[-1] in ("", "null"):
         return imply(arguments)
     is_sweep = any(flag in arguments for flag in MULTIRUN)
     folder = _latest(is_sweep) if given[-1] == "latest" else Path(given[-1])
-    typed = [argument for argument in arguments if not argument.startswith(KEY) and argument not in MULTIRUN]
+    typed = [argument for argument in arguments if not argument.startswith(RESUME) and argument not in MULTIRUN]
     place = quoted(str(folder))
     # What a job was told, `begin` writes.
-    again = [f"{KEY}{place}", "hydra.output_subdir=null"]
+    again = [f"{RESUME}{place}", "hydra.output_subdir=null"]
     if is_sweep or (folder / SWEEP_CONFIG).exists():
         flags, told = sweep_overrides(folder, typed)
         return imply(["-m", *flags, *merge_overrides(told, [*typed, *again, f"hydra.sweep.dir={place}"])])

@@ -17,10 +17,15 @@ def check_places(cfg: DictConfig) -> None:
     """Raise UserError for a value whose parameter is annotated by a name of headstart.files, and that isn't such."""
     for key, node in targets(cfg):
         for name, annotation in (parameters_of(node) or {}).items():
-            kinds = {part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)} if annotation else set()
-            for kind in kinds & CHECKS.keys():
-                if isinstance(value := node.get(name), str):
-                    CHECKS[kind](Path(value).expanduser(), f"{key}.{name}")
+            check_place(f"{key}.{name}", node.get(name), annotation)
+
+
+def check_place(key: str, value: object, annotation: ast.expr | None) -> None:
+    """The same for one value, and the annotation of its parameter."""
+    kinds = {part.id for part in ast.walk(annotation) if isinstance(part, ast.Name)} if annotation else set()
+    for kind in kinds & CHECKS.keys():
+        if isinstance(value, str):
+            CHECKS[kind](Path(value).expanduser(), key)
 
 
 def _class_folders(path: Path, key: str) -> None:

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from ..errors import UserError, printable
 
 MULTIRUN = ("-m", "--multirun")
+RESUME = "resume="  # and a run, or a sweep, to go on with
 # Keys whose values are paths, or names that may be one, by their last word: `2024_11` is no number there.
 PATH = re.compile(
     r"(?:^|[._])(?:root|path|file|dir|folder|filename|dirpath|subdir|weights|resume|name|column|group|fixes)$"

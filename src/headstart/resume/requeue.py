@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import FrameType
@@ -16,8 +15,8 @@ from omegaconf import DictConfig
 
 from ..files import write_atomically
 from ..machine import Interrupted
+from ..ranks import is_first_process
 from ..runs import RUNS_DIR, SWEEP_CONFIG
-from .own_folder import is_first_process
 from .quoting import MULTIRUN, quoted
 
 JOB, RESTARTS = "SLURM_JOB_ID", "SLURM_RESTART_COUNT"
@@ -71,6 +70,8 @@ def again(arguments: list[str]) -> list[str]:
 
 def requeue() -> None:
     """Have SLURM do this job again."""
+    import subprocess  # here, as every start would wait for it
+
     own = os.environ[JOB]  # of the first task of an array it is the number of the whole
     job = f"{os.environ[ARRAY]}_{os.environ[TASK]}" if ARRAY in os.environ else own
     try:

@@ -6,13 +6,14 @@ import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from headstart.files import short, write_atomically
 
 from .sweep_folder import Job, SweepFolder
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 MOST = 30  # rows of a table on the terminal
 
@@ -63,7 +64,7 @@ def command(sweep: SweepFolder) -> str | None:
     return best.results.get("command") or shlex.join(["python", "train.py", *best.overrides])
 
 
-def tables(sweep: SweepFolder) -> list[Table | str]:
+def tables(sweep: SweepFolder) -> list["Table | str"]:
     """What the terminal shows: jobs by score, means over seeds and folds, and how to have the best one again."""
     shown: list[Table | str] = [job_table(sweep)]
     if len(sweep.jobs) > MOST:
@@ -80,21 +81,27 @@ def tables(sweep: SweepFolder) -> list[Table | str]:
     return shown
 
 
-def job_table(sweep: SweepFolder) -> Table:
+def job_table(sweep: SweepFolder) -> "Table":
     """One row a job, the best first, and what tells it from the others."""
-    table = Table("job", "overrides", sweep.monitor)
+    table = _table("job", "overrides", sweep.monitor)
     for job in (*sweep.finished, *sweep.others)[:MOST]:
         told = " ".join(f"{key}={job.value(key)}" for key in sweep.keys if job.value(key))
         table.add_row(job.name, told, job.status if job.score is None else f"{job.score:.4f}")
     return table
 
 
-def mean_table(sweep: SweepFolder) -> Table:
+def mean_table(sweep: SweepFolder) -> "Table":
     """One row for all jobs that differ in their seed or fold alone."""
-    table = Table("overrides", "jobs", "mean", "std")
+    table = _table("overrides", "jobs", "mean", "std")
     for row in sweep.means[:MOST]:
         told = " ".join(f"{key}={value}" for key, value in row["overrides"].items() if value)
         known, count = len(row["scores"]), row["jobs"]
         values = ["" if row[name] is None else f"{row[name]:.4f}" for name in ("mean", "std")]
         table.add_row(told, f"{known} of {count}" if known < count else str(count), *values)
     return table
+
+
+def _table(*headers: str) -> "Table":
+    from rich.table import Table  # here, as every run loads this file, and only a sweep's end prints
+
+    return Table(*headers)
