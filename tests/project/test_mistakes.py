@@ -36,6 +36,7 @@ for command in {commands!r}:
 TYPED = [
     (["backbone=nosuch"], "there is no backbone=nosuch; there are"),
     (["backbone=resnet5"], "did you mean resnet50?"),
+    (["model=linear"], "model=linear: model has no value but keys of its own, such as model.lr"),
     (["heda=mlp"], "there is no heda in the config; did you mean head?"),
     (["model.lrr=1"], "there is no model.lrr in the config; did you mean model.lr?"),
     (["solver=lbfgs", "model.lr=1"], "there is no model.lr with these choices; it comes with solver=adamw"),

@@ -34,6 +34,7 @@ LEAST = {
     "callbacks.last_checkpoint.keep": 1, "logger.csv.flush_logs_every_n_steps": 1, "logger.tensorboard.max_queue": 1,
     "logger.tensorboard.flush_secs": 0,
 }  # fmt: skip
+SECTIONS = {"model": "model.lr", "features": "features.cache", "best": "best.metric"}  # which are no choices
 MAX_SEED = 2**32  # of NumPy; torch takes larger ones
 
 
@@ -50,6 +51,11 @@ def composed(arguments: list[str], trusted: tuple[str, ...]) -> Iterator[DictCon
 def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     """The config with interpolations resolved; raises UserError for what can't work, before torch is there."""
     as_written, cfg = cfg, _resolved(cfg)
+    for name in SECTIONS:
+        if not isinstance(cfg.get(name), DictConfig):
+            raise UserError(
+                f"{name}={cfg.get(name)}: {name} has no value but keys of its own, such as {SECTIONS[name]}"
+            )
     check_targets(cfg, trusted)
     check_arguments(cfg, as_written)
     if "wandb" in cfg.logger:
