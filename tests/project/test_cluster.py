@@ -46,6 +46,7 @@ def scontrol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TOLD = ("head=mlp", "features.batch_size=8", "logger=none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_sweep", [False, True])
 def test_what_is_begun_again_goes_on_in_its_own_folder(
     train: Train, monkeypatch: pytest.MonkeyPatch, scontrol: Path, in_sweep: bool

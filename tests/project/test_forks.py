@@ -55,6 +55,7 @@ def test_a_stopped_sweep_goes_on_where_its_jobs_were(images: Path, workdir: Path
     assert (sweep / "0" / "train.log").read_text().count("has ended with") == 1
 
 
+@pytest.mark.slow
 def test_a_process_that_was_killed_is_said_in_a_line(images: Path, workdir: Path) -> None:
     told = ["data=folder", f"data.root={images}", *TINY, "head=mlp", "trainer.max_epochs=9999", "patience=9999"]
     script = Script("train.py", *told, *FORKS, "seed=1,2", cwd=workdir)

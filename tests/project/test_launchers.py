@@ -251,6 +251,7 @@ def test_a_sweep_on_devices_gives_each_job_one(images: Path, tmp_path: Path, mon
     assert len({"'7'" in config for config in seen}) == 2  # both have had one
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workdir")
 def test_a_job_that_its_scheduler_begins_again_goes_on_from_its_checkpoint(
     train: Train, monkeypatch: pytest.MonkeyPatch

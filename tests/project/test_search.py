@@ -27,6 +27,7 @@ def sweep_json(sweep: Path) -> list[dict[str, Any]]:
     return json.loads((sweep / "sweep.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_search_names_its_best_trial_whose_command_trains_it_again(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -45,6 +46,7 @@ def test_a_search_names_its_best_trial_whose_command_trains_it_again(
     assert results(Path("again"))["metrics"] == results(sweep / str(best))["metrics"]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_and_searches_longer(
     train: Train, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
