@@ -5,7 +5,7 @@ from simplejpeg import decode_jpeg
 from torch import Tensor
 
 SCALES = (8, 4, 2)  # for which libjpeg leaves out what it doesn't need; others take longer than the whole
-KEPT = 2  # pixels of each side for one that is wanted: resized, colours then differ by 0.2 of 255; by 0.7 with 1
+KEPT = 2  # pixels of each side for one that is needed: see docs/images.md for what others do
 
 
 def scale_for(height: int, width: int, shortest: int | None) -> int:
