@@ -28,6 +28,7 @@ KEY = "resume="
 # What would be found out only once torch is there.
 CHOICES = {
     "features.cache": ("auto", True, False), "features.verify": ("stat", "content"),
+    "features.engine": ("auto", "torch", "openvino"),
     "norm": ("none", "layer", "batch"), "progress": ("rich", "tqdm", "none"), "plots": ("auto", True, False),
     "data.balance": ("none", "sampler", "weights"), "data.on_error": ("raise", "skip"),
 }  # fmt: skip
