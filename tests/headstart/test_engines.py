@@ -110,11 +110,17 @@ def test_who_isnt_there_is_named_or_passed_over(monkeypatch: pytest.MonkeyPatch)
     assert other_engine("auto", CPU, "32-true") is None
 
 
-def test_a_gpu_and_several_processes_keep_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_and_several_processes_keep_pytorch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engines, "TORCH", "PyTorch")
     monkeypatch.setattr(engines, "OTHERS", ("torch",))  # as a package that is there
     found = other_engine("auto", CPU, "bf16-mixed")
     assert found
     assert (found.bf16, found.forced, found.label) == (True, False, f"torch {found.version}")
     assert other_engine("auto", CPU, "32-true").label == ""  # pyright: ignore[reportOptionalMemberAccess]
     for device, precision, processes in (("cuda", "32-true", 1), ("cpu", "bf16-true", 1), ("cpu", "32-true", 2)):
-        assert other_engine("auto", torch.device(device), precision, processes) is None
+        for wanted, lines in (("auto", 0), ("torch", 1)):
+            caplog.clear()
+            assert other_engine(wanted, torch.device(device), precision, processes) is None
+            assert len(caplog.messages) == lines

@@ -17,6 +17,7 @@ AUTO, TORCH = "auto", "torch"
 OTHERS = ("openvino",)  # packages, and names of entry points
 GROUP = "headstart.engines"  # of entry points in pyproject.toml, each of which is a `Make`
 PRECISIONS = {"bf16-mixed": True, "32-true": False}  # and whether it computes in bfloat16
+HERE = f"a CPU, one process, and {' or '.join(PRECISIONS)}"
 # That PyTorch takes for all images. In less, what another engine gains is less than what converting a network takes.
 WORTH_A_TRY = 10  # seconds
 
@@ -49,6 +50,8 @@ def check_engine(wanted: str) -> None:
 def other_engine(wanted: str, device: torch.device, precision: str, processes: int = 1) -> Engine | None:
     """The engine that may take PyTorch's place; None on a GPU, of several processes, and where none is installed."""
     if wanted == TORCH or device.type != "cpu" or precision not in PRECISIONS or processes > 1:
+        if wanted in OTHERS:
+            log.warning(f"features: computed by {TORCH}, as {wanted} is for {HERE}")
         return None
     installed = [name for name in OTHERS if wanted in (AUTO, name) and _version(name)]
     return Engine(installed[0], _version(installed[0]), PRECISIONS[precision], wanted != AUTO) if installed else None
@@ -84,7 +87,9 @@ def _find(engine: Engine) -> Make | None:
     try:
         return next(iter(entry_points(group=GROUP, name=engine.name))).load()
     except (StopIteration, ModuleNotFoundError) as error:
-        return _stay(engine, str(error) or "pyproject.toml names it since this was installed: pip install -e .")
+        if engine.forced:
+            _stay(engine, str(error) or "this installation is older than its entry point: pip install -e .")
+        return None
 
 
 def _wins(engine: Engine, trial: Trial, count: int) -> bool:

@@ -90,11 +90,11 @@ def key_of(name: str, network: nn.Module, images: Tensor, bf16: bool) -> str:
 
 def machine() -> str:
     """The CPU and how many of its cores are used."""
-    model = platform.processor() or platform.machine()
-    with suppress(OSError):
+    model = ""
+    with suppress(OSError):  # Linux alone has this file
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    return f"{usable_cores()} cores of {model}"
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "")
+    return f"{usable_cores()} cores of {model or platform.processor() or platform.machine()}"
 
 
 def recall(folder: Path) -> dict[str, Trial]:
