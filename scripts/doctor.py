@@ -76,7 +76,9 @@ def doctor(cfg: DictConfig, folder: Path) -> list[Path]:
     if images.table is None or not images.table.has("train") or not images.table.train:
         raise UserError("the doctor needs a table of all images, which shards don't have: unpack them into folders")
     images.preprocessing = backbone.preprocessing
-    data = images.feature_cache(images, backbone, cfg.features.dir, full_batch=True, verify=cfg.features.verify)
+    data = images.feature_cache(
+        images, backbone, cfg.features.dir, full_batch=True, verify=cfg.features.verify, engine=cfg.features.engine
+    )
     data.trainer = build.trainer_with(cfg, [], logger=False)
     data.setup()
     if data.live:

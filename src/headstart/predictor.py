@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from .backbone import normalise
 from .errors import UserError
+from .features.engines import AUTO, check_engine, fastest, other_engine
 from .features.fast_network import fold_batchnorms
 from .images.checks import MAX_PIXELS
 from .images.decoder_output import decode_each
@@ -25,6 +27,7 @@ from .runs import find_run
 AnyImage = str | Path | Image.Image | NDArray[np.uint8] | Tensor
 BATCH_SIZE = 64
 FLOAT32 = "32-true"
+FEATURES = Path("data/features")  # where train.py remembers which engine is the fastest, unless told otherwise
 MODEL = "headstart.model"  # the entry point in pyproject.toml that says which class loads a checkpoint
 
 
@@ -42,14 +45,16 @@ class Predictor:
     `model` maps uint8 images [batch, 3, crop, crop] to logits [batch, classes], and has `classes`, `preprocessing` and
     `backbone`, as the project's Classifier does. It is changed, to go the same fast way as in training: on the best
     device there is, BatchNorms folded, in bf16 where the hardware computes in it, unless `precision` is "32-true".
-    `temperature` divides the logits.
+    `temperature` divides the logits. `engine` is as in conf/train.yaml, and is for many files, by `each`.
     """
 
-    def __init__(self, model: Any, precision: str = "auto", temperature: float = 1.0) -> None:
+    def __init__(self, model: Any, precision: str = "auto", temperature: float = 1.0, engine: str = AUTO) -> None:
+        check_engine(engine)
         self.model, self.temperature = model.eval().cpu(), temperature
         self.classes, self.preprocessing = tuple(model.classes), model.preprocessing
         self.device = best_device()
         self.precision = FLOAT32 if precision == FLOAT32 else best_precision(self.device.type)
+        self.engine = other_engine(engine, self.device, self.precision)  # until it computes
         network = fold_batchnorms(model.backbone, self.preprocessing.example())
         model.backbone = network.to(memory_format=torch.channels_last)
         model.to(self.device)
@@ -122,9 +127,20 @@ class Predictor:
                 for path, (outcome, warning) in zip(some, decode_each(read, some, threads().map), strict=True)
             ]
             whole = [outcome for outcome in outcomes if isinstance(outcome, Tensor)]
+            if whole:
+                self._take_fastest(torch.stack(whole), len(paths))
             found = iter(self.probabilities(torch.stack(whole)) if whole else ())
             for path, outcome in zip(some, outcomes, strict=True):
                 yield Read(path, next(found)) if isinstance(outcome, Tensor) else Read(path, None, outcome)
+
+    def _take_fastest(self, images: Tensor, count: int) -> None:
+        """Let the engine compute that is the fastest for so many images, as for the feature cache."""
+        if self.engine is None or (count <= len(images) and not self.engine.forced):
+            return
+        first = partial(normalise, images, *self.preprocessing.mean_and_std())
+        network, example = self.model.backbone, self.preprocessing.example()
+        if made := fastest(self.engine, network, example, first, count, FEATURES):
+            self.model.backbone, self.engine = made, None
 
     def _try_to_read(self, path: str, max_pixels: int) -> Tensor | str:
         try:

@@ -108,7 +108,7 @@ def features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> ImageData 
 
 def cached_features(cfg: DictConfig, data: ImageData, fitted: Classifier) -> FeatureData:
     """The feature cache between images and head."""
-    options = {name: cfg.features[name] for name in ("views", "batch_size", "verify")}
+    options = {name: cfg.features[name] for name in ("views", "batch_size", "verify", "engine") if name in cfg.features}
     return data.feature_cache(data, fitted.pretrained, cfg.features.dir, fitted.full_batch, **options)
 
 

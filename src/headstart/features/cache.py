@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..images.order import Order, Position, position_of
 from ..images.source import ImageSource
 from .compute import FeaturePass
+from .engines import AUTO, check_engine
 from .file import read_features
 
 STAGES = {"validate": ("val",), "test": ("test",)}  # and the splits that they need; any other stage needs all
@@ -84,10 +85,11 @@ class FeatureData(LightningDataModule):
     The features that `folder` doesn't hold yet are computed when a Trainer first asks for them, on its devices and in
     its precision. `full_batch` hands all training images out at once. `views` counts the features of each training
     image: those of the image as it is, and of `views - 1` random crops of it; epochs take turns with them. Where
-    features can't be written, batches hold images.
+    features can't be written, batches hold images. `engine` is what computes on a CPU: torch, openvino, or auto, the
+    faster of those that are installed.
 
     Raises:
-        UserError: `views` or `batch_size` is no number from 1 up, or `verify` is unknown.
+        UserError: `views` or `batch_size` is no number from 1 up, `verify` is unknown, or `engine` not installed.
     """
 
     feature_pass: type[FeaturePass] = FeaturePass
@@ -101,13 +103,16 @@ class FeatureData(LightningDataModule):
         views: int = 1,
         batch_size: int = 256,
         verify: str = "stat",
+        engine: str = AUTO,
     ) -> None:
         super().__init__()
+        check_engine(engine)
         for key, value in (("views", views), ("batch_size", batch_size)):
             if not isinstance(value, int) or value < 1:
                 raise UserError(f"features.{key}={value} must be a whole number from 1 up")
         self.images, self.backbone, self.folder = images, backbone, Path(folder)
         self.full_batch, self.views, self.batch_size, self.verify = full_batch, views, batch_size, verify
+        self.engine = engine
         self.files: dict[tuple[str, int], Path] = {}  # by split or fold, and view
         self.seconds = 0.0  # that finding or computing features took
         self.live = False  # after all, because features can't be written
@@ -126,9 +131,8 @@ class FeatureData(LightningDataModule):
         ]
         if wanted and not self.live:
             started = time.perf_counter()
-            paths = self.feature_pass(self.images, self.backbone, self._trainer, self.folder, self.verify).ensure(
-                wanted
-            )
+            how = self._trainer, self.folder, self.verify, self.engine
+            paths = self.feature_pass(self.images, self.backbone, *how).ensure(wanted)
             self.live = paths is None
             self.files |= paths or {}
             self.seconds += time.perf_counter() - started

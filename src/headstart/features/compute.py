@@ -6,9 +6,9 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..backbone import CPU_CHUNK, Backbone, compute_features
+from ..backbone import CPU_CHUNK, Backbone, compute_features, normalise
 from ..errors import printable
 from ..files import manifest
 from ..images.scaled import KEPT
 from ..images.source import ImageSource
 from ..images.table import Sample
+from .engines import TORCH, fastest, other_engine
 from .fast_network import WORTH_IT, Compiled, fold_batchnorms
 from .file import write_rows
 from .inventory import ENDING, LOCK, PART, read_metadata
@@ -47,20 +48,35 @@ log = logging.getLogger(__name__)
 class FeaturePass:
     """Sees to it that `folder` holds the features of `images`; every process of the Trainer does its share."""
 
-    def __init__(self, images: ImageSource, backbone: Backbone, trainer: Trainer, folder: Path, verify: str) -> None:
+    def __init__(
+        self,
+        images: ImageSource,
+        backbone: Backbone,
+        trainer: Trainer,
+        folder: Path,
+        verify: str,
+        engine: str = TORCH,
+    ) -> None:
         self.images, self.backbone, self.trainer, self.folder, self.verify = images, backbone, trainer, folder, verify
-        self.device = trainer.strategy.root_device
+        self.device, self.engine = trainer.strategy.root_device, engine
+        self.engine_label = ""  # what features of another engine than PyTorch are known by
+        self._converted: nn.Module | None = None  # the network by such an engine
         self.computed = self.wanted = 0
 
     def ensure(self, names: list[Name]) -> dict[Name, Path] | None:
         """The files with the features of every name, some of them written just now; None when that failed."""
-        metadata = {name: self._metadata(*name) for name in names}
+        # What is drawn on the way must not change what a run draws later: a first run and a second are the same.
+        with torch.random.fork_rng(devices=[]):
+            started = time.perf_counter()
+            return self._ensure(names, self._metadata_by_engine(names), started)
+
+    def _ensure(
+        self, names: list[Name], metadata: dict[Name, dict[str, Any]], started: float
+    ) -> dict[Name, Path] | None:
         paths = {name: self._path(metadata[name]) for name in names}
         missing = self.trainer.strategy.broadcast([name for name in names if not paths[name].exists()])
-        started = time.perf_counter()
         self.wanted = sum(metadata[name].get("images", 0) for name in missing)
-        # What is drawn on the way must not change what a run draws later: a first run and a second are the same.
-        with torch.random.fork_rng(devices=[]), self._progress(bool(missing)) as bar:
+        with self._progress(bool(missing)) as bar:
             problem = self._compute({name: paths[name] for name in missing}, metadata, bar)
         if problem:
             log.warning(f"features can't be kept in {self.folder} ({problem}): every epoch computes them anew")
@@ -70,6 +86,36 @@ class FeaturePass:
         speed = f" in {seconds:.1f} s ({self.computed / seconds:,.0f} a second)" if self.computed else ""
         log.info(f"features: {images:,} images in {self.folder}, {self.computed:,} of them computed now{speed}")
         return paths
+
+    def _metadata_by_engine(self, names: list[Name]) -> dict[Name, dict[str, Any]]:
+        """What the features of every name depend on: those of an engine that has all, or that computes them now."""
+        other = other_engine(self.engine, self.device, str(self.trainer.precision), self.trainer.world_size)
+        metadata = self._metadata_of(names, other.label if other and other.forced else "")
+        if other is None or self._all_there(metadata):
+            return metadata
+        if other.label != self.engine_label and self._all_there(metadata := self._metadata_of(names, other.label)):
+            return metadata
+        count = sum(one.get("images", 0) for one in metadata.values())
+        with suppress(OSError):  # what can't be written is said later
+            self.folder.mkdir(parents=True, exist_ok=True)
+        first, example = partial(self._first_images, *names[0]), self.backbone.preprocessing.example()
+        self._converted = fastest(other, self._network, example, first, count, self.folder)
+        return self._metadata_of(names, other.label if self._converted else "")
+
+    def _all_there(self, metadata: dict[Name, dict[str, Any]]) -> bool:
+        return all(self._path(one).exists() for one in metadata.values())
+
+    def _metadata_of(self, names: list[Name], label: str) -> dict[Name, dict[str, Any]]:
+        self.engine_label = label
+        return {name: self._metadata(*name) for name in names}
+
+    def _first_images(self, split: str, view: int) -> Tensor:
+        """Some images of a split, as the network wants them."""
+        table = self.images.table
+        assert table is not None, "call setup() first"
+        rows = range(min(CPU_CHUNK, len(table.part(split))))
+        images, _ = next(iter(self.images.loader(split, view, rows, self.device.type)))
+        return normalise(images, *self.backbone.preprocessing.mean_and_std())
 
     def _path(self, metadata: dict[str, Any]) -> Path:
         return self.folder / (feature_key(metadata) + ENDING)
@@ -119,6 +165,8 @@ class FeaturePass:
 
     @cached_property
     def _fastest(self) -> nn.Module:
+        if self._converted:
+            return self._converted
         if self.wanted < WORTH_IT:
             return self._network
         size = min(self.images.batch_size, CPU_CHUNK) if self.device.type == "cpu" else self.images.batch_size
@@ -140,7 +188,7 @@ class FeaturePass:
         samples, known = table.part(split), table.manifests  # a sweep's jobs share a table
         files = known.get((split, self.verify)) or manifest([sample.path for sample in samples], self.verify)
         known[split, self.verify] = files
-        return feature_metadata(self.backbone, str(self.trainer.precision), samples, view, files)
+        return feature_metadata(self.backbone, str(self.trainer.precision), samples, view, files, self.engine_label)
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[str | None]:
@@ -169,22 +217,22 @@ class FeaturePass:
 
 
 def feature_metadata(
-    backbone: Backbone, precision: str, samples: Sequence[Sample], view: int, files: str
+    backbone: Backbone, precision: str, samples: Sequence[Sample], view: int, files: str, engine: str = ""
 ) -> dict[str, Any]:
     """Everything that can change a feature: weights, preprocessing, precision, library versions, view and files.
 
-    `files` is the samples' `manifest`.
+    `files` is the samples' `manifest`; `engine` names one whose features are others than PyTorch's.
     """
     paths = [sample.path for sample in samples]
     return {
-        **backbone_metadata(backbone, precision, view),
+        **backbone_metadata(backbone, precision, view, engine),
         "files": files,
         "folder": printable(os.path.abspath(os.path.commonpath(paths))),  # noqa: PTH100 (the same however it was typed)
         "images": len(paths),
     }
 
 
-def backbone_metadata(backbone: Backbone, precision: str, view: int) -> dict[str, Any]:
+def backbone_metadata(backbone: Backbone, precision: str, view: int, engine: str = "") -> dict[str, Any]:
     """All of it but the files."""
     return {
         "format": FORMAT,
@@ -194,6 +242,7 @@ def backbone_metadata(backbone: Backbone, precision: str, view: int) -> dict[str
         "precision": precision,
         "versions": {name: _version(name) for name in (*PACKAGES, *backbone.packages)},
         "view": view,
+        **({"engine": engine} if engine else {}),
     }
 
 

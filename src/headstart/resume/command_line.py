@@ -26,6 +26,7 @@ from .typed import solves as solved
 # What would be found out only once torch is there.
 CHOICES = {
     "features.cache": ("auto", True, False), "features.verify": ("stat", "content"),
+    "features.engine": ("auto", "torch", "openvino"),
     "norm": ("none", "layer", "batch"), "progress": ("rich", "tqdm", "none"), "plots": ("auto", True, False),
     "data.balance": ("none", "sampler", "weights"), "data.on_error": ("raise", "skip"),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
+from ...backbone import normalise
 from ...errors import UserError
 from ...features.cache import FeatureData
 from ...features.compute import FeaturePass, Name, backbone_metadata, feature_key
@@ -56,7 +57,8 @@ class ShardPass(FeaturePass):
 
     def _metadata(self, split: str, view: int) -> dict[str, Any]:
         """What the features of a split depend on; notes what those of each of its shards do."""
-        part, common = self.images.split(split), backbone_metadata(self.backbone, str(self.trainer.precision), view)
+        part, precision = self.images.split(split), str(self.trainer.precision)
+        common = backbone_metadata(self.backbone, precision, view, self.engine_label)
         common["max_pixels"] = self.images.loading.max_pixels
         shards = [common | {"files": _identity(shard, self.verify), "folder": shard} for shard in part.shards]
         self._shards[split, view] = shards
@@ -66,6 +68,11 @@ class ShardPass(FeaturePass):
             "classes": list(self.images.classes),
             "folder": f"{len(shards)} shards, {part.shards[0]} first",
         }
+
+    def _first_images(self, split: str, view: int) -> Tensor:
+        shards = (one["folder"] for one in self._shards[split, view])
+        batches = (images for shard in shards for images, _ in self._batches(shard, view, [], []))
+        return normalise(next(batches), *self.backbone.preprocessing.mean_and_std())
 
     def _compute(self, paths: dict[Name, Path], metadata: dict[Name, dict[str, Any]], bar: tqdm) -> str | None:
         wanted = {self._path(one): one for name in paths for one in self._shards[name]}

@@ -1,0 +1,1 @@
+"""Other runtimes that compute a frozen network's features; `headstart.engines` in pyproject.toml names them."""
