@@ -9,7 +9,7 @@ from PIL import Image
 
 import headstart.images.checks as module
 from headstart.images.checks import check_images, without_broken
-from headstart.images.decoding import read_image
+from headstart.images.decoding import read_image, read_with_size
 from headstart.images.table import ImageTable, Sample
 
 
@@ -33,7 +33,7 @@ def test_the_same_files_are_checked_once(images: Path, tmp_path: Path, monkeypat
     paths = files(images, tmp_path)
     check_images(paths, tmp_path / "checked")
     with monkeypatch.context() as patched:
-        patched.setattr(module, "read_image", lambda path: pytest.fail(f"{path} was decoded again"))
+        patched.setattr(module, "read_with_size", lambda path, *_: pytest.fail(f"{path} was decoded again"))
         check_images(reversed(paths), tmp_path / "checked")
     Path(paths[3]).write_bytes(b"changed")
     with pytest.raises(ValueError, match=r"03\.jpg can't be decoded"):
@@ -126,14 +126,14 @@ def test_what_others_print_meanwhile_is_printed(
     paths = [tmp_path / f"{number}.jpg" for number in range(4)]
     said = []
 
-    def read(path: str, max_pixels: int) -> object:
+    def read(path: str, *options: int) -> object:
         if path == str(paths[2]) and not said:
             said.append(os.write(2, b"another thread\n"))
-        return read_image(path, max_pixels)
+        return read_with_size(path, *options)
 
     for path in paths:
         noise(path)
-    monkeypatch.setattr(module, "read_image", read)
+    monkeypatch.setattr(module, "read_with_size", read)
     assert check_images(map(str, paths), tmp_path).broken == set()
     assert capfd.readouterr().err == "another thread\n"
 

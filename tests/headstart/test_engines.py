@@ -115,9 +115,10 @@ def test_a_gpu_and_several_processes_keep_pytorch(
 ) -> None:
     monkeypatch.setattr(engines, "TORCH", "PyTorch")
     monkeypatch.setattr(engines, "OTHERS", ("torch",))  # as a package that is there
-    found = other_engine("auto", CPU, "bf16-mixed")
+    assert other_engine("auto", CPU, "bf16-mixed") is None  # there, other features would be a surprise
+    found = other_engine("torch", CPU, "bf16-mixed")
     assert found
-    assert (found.bf16, found.forced, found.label) == (True, False, f"torch {found.version}")
+    assert (found.bf16, found.forced, found.label) == (True, True, f"torch {found.version}")
     assert other_engine("auto", CPU, "32-true").label == ""  # pyright: ignore[reportOptionalMemberAccess]
     for device, precision, processes in (("cuda", "32-true", 1), ("cpu", "bf16-true", 1), ("cpu", "32-true", 2)):
         for wanted, lines in (("auto", 0), ("torch", 1)):

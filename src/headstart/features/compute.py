@@ -88,22 +88,17 @@ class FeaturePass:
         return paths
 
     def _metadata_by_engine(self, names: list[Name]) -> dict[Name, dict[str, Any]]:
-        """What the features of every name depend on: those of an engine that has all, or that computes them now."""
+        """What the features of every name depend on, by the engine that is to compute them, or can."""
         other = other_engine(self.engine, self.device, str(self.trainer.precision), self.trainer.world_size)
-        metadata = self._metadata_of(names, other.label if other and other.forced else "")
-        if other is None or self._all_there(metadata):
-            return metadata
-        if other.label != self.engine_label and self._all_there(metadata := self._metadata_of(names, other.label)):
+        metadata = self._metadata_of(names, other.label if other else "")
+        if other is None or all(self._path(one).exists() for one in metadata.values()):
             return metadata
         count = sum(one.get("images", 0) for one in metadata.values())
         with suppress(OSError):  # what can't be written is said later
             self.folder.mkdir(parents=True, exist_ok=True)
         first, example = partial(self._first_images, *names[0]), self.backbone.preprocessing.example()
         self._converted = fastest(other, self._network, example, first, count, self.folder)
-        return self._metadata_of(names, other.label if self._converted else "")
-
-    def _all_there(self, metadata: dict[Name, dict[str, Any]]) -> bool:
-        return all(self._path(one).exists() for one in metadata.values())
+        return metadata if self._converted else self._metadata_of(names, "")
 
     def _metadata_of(self, names: list[Name], label: str) -> dict[Name, dict[str, Any]]:
         self.engine_label = label

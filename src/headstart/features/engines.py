@@ -48,10 +48,15 @@ def check_engine(wanted: str) -> None:
 
 
 def other_engine(wanted: str, device: torch.device, precision: str, processes: int = 1) -> Engine | None:
-    """The engine that may take PyTorch's place; None on a GPU, of several processes, and where none is installed."""
+    """The engine that may take PyTorch's place; None on a GPU, of several processes, and where none is installed.
+
+    In bfloat16 it has to be named: an image in several hundred comes to another class then, which nobody has asked for.
+    """
     if wanted == TORCH or device.type != "cpu" or precision not in PRECISIONS or processes > 1:
         if wanted in OTHERS:
             log.warning(f"features: computed by {TORCH}, as {wanted} is for {HERE}")
+        return None
+    if wanted == AUTO and PRECISIONS[precision]:
         return None
     installed = [name for name in OTHERS if wanted in (AUTO, name) and _version(name)]
     return Engine(installed[0], _version(installed[0]), PRECISIONS[precision], wanted != AUTO) if installed else None

@@ -52,11 +52,7 @@ def composed(arguments: list[str], trusted: tuple[str, ...]) -> Iterator[DictCon
 def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     """The config with interpolations resolved; raises UserError for what can't work, before torch is there."""
     as_written, cfg = cfg, _resolved(cfg)
-    for name in SECTIONS:
-        if not isinstance(cfg.get(name), DictConfig):
-            raise UserError(
-                f"{name}={cfg.get(name)}: {name} has no value but keys of its own, such as {SECTIONS[name]}"
-            )
+    check_sections(cfg)
     check_targets(cfg, trusted)
     check_arguments(cfg, as_written)
     if "wandb" in cfg.logger:
@@ -93,6 +89,15 @@ def check(cfg: DictConfig, trusted: Sequence[str] = ("*",)) -> DictConfig:
     if solves and (cfg.augment.mixup or cfg.augment.cutmix):
         raise UserError("augment.mixup and augment.cutmix are for gradient descent: add solver=adamw")
     return cfg
+
+
+def check_sections(cfg: DictConfig) -> None:
+    """Raise UserError where a value was given to what has keys."""
+    for name in SECTIONS:
+        if not isinstance(cfg.get(name), DictConfig):
+            raise UserError(
+                f"{name}={cfg.get(name)}: {name} has no value but keys of its own, such as {SECTIONS[name]}"
+            )
 
 
 def _resolved(cfg: DictConfig) -> DictConfig:

@@ -14,7 +14,7 @@ AT_ONCE, TRAINING, COMPARED, FIXED = "holds at once", "holds from the next step 
 ON_RESUME = {
     AT_ONCE: (
         "project", "monitor", "mode", "progress", "resume", "run_dir", "sweep_dir", "data_dir", "logger", "trainer",
-        "model.monitor", "features.verify", "features.dir", "plots",
+        "model.monitor", "features.verify", "features.dir", "features.engine", "plots",
     ),
     TRAINING: (  # refused where nothing is left to train
         "patience", "augment", "callbacks", "model", "features.views", "data.balance", "data.shuffle",
@@ -31,7 +31,8 @@ ON_RESUME = {
         "trainer.limit_train_batches", "trainer.limit_val_batches", "trainer.overfit_batches", "trainer.fast_dev_run",
     ),
 }  # fmt: skip
-TESTED = ("data", "data_dir", "features.cache", "features.dir", "features.verify", "trainer")  # by evaluate.py
+FEATURES = ("features.dir", "features.verify", "features.engine")
+TESTED = ("data", "data_dir", "features.cache", *FEATURES, "trainer")  # by evaluate.py
 NEUTRAL = {"backbone.freeze": (None, "all"), "backbone.seed": (0,), "features.views": (1,)}  # as good as not said
 
 
@@ -108,7 +109,7 @@ def _in_effect(cfg: DictConfig) -> Iterator[tuple[str, Any]]:
 def _idle(cfg: DictConfig) -> list[tuple[tuple[str, ...], str, bool]]:
     """Keys, why nothing comes of them, and whether that is so."""
     live, strategy = is_live(cfg), cfg.model.get("strategy")
-    kept = ("features.views", "features.batch_size", "features.verify", "features.dir")
+    kept = ("features.views", "features.batch_size", *FEATURES)
     watched = any("${patience}" in str(value) for _, value in leaves(OmegaConf.to_container(cfg.callbacks)))
     select = OmegaConf.select
     return [
