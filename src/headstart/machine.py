@@ -122,15 +122,15 @@ def quick_imports() -> Iterator[None]:
 
 @contextmanager
 def hidden(module: str) -> Iterator[None]:
-    """Let what is imported inside do without a module that it would take if it were there."""
-    if module in sys.modules:
-        yield
-        return
+    """Let what is imported inside do without a module that it would take if it were there, imported before or not."""
+    before = sys.modules.pop(module, None)
     sys.modules[module] = None  # pyright: ignore[reportArgumentType] (as the language's reference has it)
     try:
         yield
     finally:
         del sys.modules[module]
+        if before is not None:
+            sys.modules[module] = before
 
 
 def ask_once_for_cuda() -> None:

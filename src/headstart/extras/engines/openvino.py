@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from ...machine import hidden
 
-TELEMETRY = (
-    "openvino_telemetry"  # reports to Google on what is converted; OpenVINO does without it where it isn't there
-)
+TELEMETRY = "openvino_telemetry"  # reports to Google on what is converted; where it isn't there, OpenVINO does without
 ABSL = "absl"  # whose log OpenVINO would set up, and which may close the stderr that it found
 
 
