@@ -76,13 +76,12 @@ def walk(cfg: DictConfig, console: Console) -> None:
         raise UserError("there is no image to walk through: the choice of data knows none before it is read")
     path, label = images.table.train[0]
     steps, preprocessing = Steps(), model.pretrained.preprocessing
-    view, crop = RandomView(preprocessing, images.augment), ResizeAndCrop(preprocessing)
-    read = partial(read_image, shortest=(view if images.augment.varies else crop).shortest)
-    image = steps.step("decode", read_image.__module__, read, path)
+    view = RandomView(preprocessing, images.augment)
+    image = steps.step("decode", read_image.__module__, partial(read_image, shortest=view.shortest), path)
     if images.augment.varies:
         image = steps.step("augment", RandomView.__module__, view, image, 0)
     else:
-        image = steps.step("resize and crop", ResizeAndCrop.__module__, crop, image)
+        image = steps.step("resize and crop", ResizeAndCrop.__module__, view.plain, image)
     batch = steps.step("batch", type(images).__module__, image.unsqueeze, 0)
     steps.step("normalise", normalise.__module__, normalise, batch, model.mean, model.std)
     backbone, head = (node._target_.rpartition(".")[0] for node in (cfg.backbone, cfg.head))

@@ -10,17 +10,16 @@ import time
 from statistics import median
 
 import torch
-from torch import Tensor
 
 from headstart.backbone import Backbone
 from headstart.extras.engines.openvino import OpenVino
 from headstart.features.fast_network import fold_batchnorms
-from headstart.features.trial import machine, timed
+from headstart.features.trial import FEW, difference, machine, timed
 from headstart.machine import best_precision, prepare_process, terminal
 from headstart.resume.command_line import composed
 from project import TRUSTED, build
 
-ROUNDS, IMAGES, FEW = 3, 64, 8
+ROUNDS, IMAGES = 3, 64
 ROW = "| {:22} | {:8} | {:>7} | {:>8} | {:>5} | {:>7} | {:>8} | {:>8} |"
 
 
@@ -56,14 +55,9 @@ def row(name: str, backbone: Backbone, bf16: bool) -> str:
     pairs = [(timed(network, images, bf16), timed(made, images, bf16=False)) for _ in range(ROUNDS)]
     beside, rate = (median(rates) for rates in zip(*((one[0], other[0]) for one, other in pairs), strict=True))
     ratio = median(other[0] / one[0] for one, other in pairs)
-    off = [f"{distance(features, exact):.0e}" for features in (pairs[0][0][1], pairs[0][1][1])]
+    off = [f"{difference(features[:FEW], exact):.0e}" for features in (pairs[0][0][1], pairs[0][1][1])]
     precision = "bf16" if bf16 else "float32"
     return ROW.format(name, precision, f"{beside:.0f}", f"{rate:.0f}", f"{ratio:.2f}", f"{seconds:.1f}", *off)
-
-
-def distance(features: Tensor, exact: Tensor) -> float:
-    """The largest of an image, relative to the length of its features."""
-    return float(((features[: len(exact)] - exact).norm(dim=1) / exact.norm(dim=1)).max())
 
 
 if __name__ == "__main__":

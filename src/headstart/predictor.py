@@ -54,7 +54,7 @@ class Predictor:
         self.classes, self.preprocessing = tuple(model.classes), model.preprocessing
         self.device = best_device()
         self.precision = FLOAT32 if precision == FLOAT32 else best_precision(self.device.type)
-        self.engine = other_engine(engine, self.device, self.precision)  # until it computes
+        self.engine = other_engine(engine, self.device, self.precision)  # until it was tried
         network = fold_batchnorms(model.backbone, self.preprocessing.example())
         model.backbone = network.to(memory_format=torch.channels_last)
         model.to(self.device)
@@ -127,20 +127,18 @@ class Predictor:
                 for path, (outcome, warning) in zip(some, decode_each(read, some, threads().map), strict=True)
             ]
             whole = [outcome for outcome in outcomes if isinstance(outcome, Tensor)]
-            if whole:
-                self._take_fastest(torch.stack(whole), len(paths))
-            found = iter(self.probabilities(torch.stack(whole)) if whole else ())
+            found = iter(self._by_fastest(torch.stack(whole), len(paths)) if whole else ())
             for path, outcome in zip(some, outcomes, strict=True):
                 yield Read(path, next(found)) if isinstance(outcome, Tensor) else Read(path, None, outcome)
 
-    def _take_fastest(self, images: Tensor, count: int) -> None:
-        """Let the engine compute that is the fastest for so many images, as for the feature cache."""
-        if self.engine is None or (count <= len(images) and not self.engine.forced):
-            return
-        first = partial(normalise, images, *self.preprocessing.mean_and_std())
-        network, example = self.model.backbone, self.preprocessing.example()
-        if made := fastest(self.engine, network, example, first, count, FEATURES):
-            self.model.backbone, self.engine = made, None
+    def _by_fastest(self, images: Tensor, count: int) -> Tensor:
+        """`probabilities`, by the engine that is the fastest for `count` images, as for the feature cache."""
+        if self.engine and (count > len(images) or self.engine.forced):
+            engine, self.engine = self.engine, None  # tried once
+            first = partial(normalise, images, *self.preprocessing.mean_and_std())
+            network, example = self.model.backbone, self.preprocessing.example()
+            self.model.backbone = fastest(engine, network, example, first, count, FEATURES) or network
+        return self.probabilities(images)
 
     def _try_to_read(self, path: str, max_pixels: int) -> Tensor | str:
         try:

@@ -85,8 +85,8 @@ class FeatureData(LightningDataModule):
     The features that `folder` doesn't hold yet are computed when a Trainer first asks for them, on its devices and in
     its precision. `full_batch` hands all training images out at once. `views` counts the features of each training
     image: those of the image as it is, and of `views - 1` random crops of it; epochs take turns with them. Where
-    features can't be written, batches hold images. `engine` is what computes on a CPU: torch, openvino, or auto, the
-    faster of those that are installed.
+    features can't be written, batches hold images. `engine` is what computes on a CPU: torch, openvino, or auto: in
+    float32, the faster of those that are installed.
 
     Raises:
         UserError: `views` or `batch_size` is no number from 1 up, `verify` is unknown, or `engine` not installed.

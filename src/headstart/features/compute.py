@@ -33,14 +33,8 @@ from .inventory import ENDING, LOCK, PART, read_metadata
 Name = tuple[str, int]  # a split or a fold, and which view of its images
 
 FORMAT = 3  # raise it whenever the same inputs come to other features
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "pillow",
-    "simplejpeg",
-    "numpy",
-)  # networks, kernels, decoders and random numbers
+# Networks, kernels, decoders and random numbers.
+PACKAGES = ("torch", "torchvision", "timm", "pillow", "simplejpeg", "numpy")
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +85,10 @@ class FeaturePass:
         """What the features of every name depend on, by the engine that is to compute them, or can."""
         other = other_engine(self.engine, self.device, str(self.trainer.precision), self.trainer.world_size)
         metadata = self._metadata_of(names, other.label if other else "")
-        if other is None or all(self._path(one).exists() for one in metadata.values()):
+        missing = [one for one in metadata.values() if not self._path(one).exists()]
+        if other is None or not missing:
             return metadata
-        count = sum(one.get("images", 0) for one in metadata.values())
+        count = sum(one.get("images", 0) for one in missing)
         with suppress(OSError):  # what can't be written is said later
             self.folder.mkdir(parents=True, exist_ok=True)
         first, example = partial(self._first_images, *names[0]), self.backbone.preprocessing.example()

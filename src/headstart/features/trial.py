@@ -67,14 +67,14 @@ def timed(network: nn.Module, images: Tensor, bf16: bool) -> tuple[float, Tensor
 def _problem(network: nn.Module, images: Tensor, wanted: Tensor, found: Tensor, bf16: bool) -> str:
     """Why features that were `found` can't stand in for those that PyTorch computes; empty where they can."""
     exact = timed(network, images, bf16=False)[1] if bf16 else wanted
-    limit = NOISE * _difference(wanted, exact) if bf16 else SAME
+    limit = NOISE * difference(wanted, exact) if bf16 else SAME
     if found.shape != exact.shape:
         return f"its features have the shape {tuple(found.shape)}, PyTorch's {tuple(exact.shape)}"
-    difference = _difference(found, exact)
-    return "" if difference <= limit else f"its features differ by {difference:.1e}, more than {limit:.1e}"
+    off = difference(found, exact)
+    return "" if off <= limit else f"its features differ by {off:.1e}, more than {limit:.1e}"
 
 
-def _difference(some: Tensor, others: Tensor) -> float:
+def difference(some: Tensor, others: Tensor) -> float:
     """The largest distance between an image's features, relative to their length; infinite for what is no number."""
     distance = (some - others).norm(dim=1) / others.norm(dim=1)
     return float(distance.nan_to_num(torch.inf).max())

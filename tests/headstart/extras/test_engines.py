@@ -119,3 +119,15 @@ def test_it_predicts_what_pytorch_predicts(tiny_run: Path, images: Path, tmp_pat
         assert isinstance(predictor.model.backbone, OpenVino) == (engine == "openvino")
     assert torch.allclose(*found, atol=1e-4)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_an_engine_is_tried_once_for_all_batches(tiny_run: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr("headstart.predictor.fastest", lambda *options: tried.append(options[4]))
+    predictor = Predictor(load_classifier(tiny_run / "checkpoints/best.ckpt"), "32-true")
+    paths = [str(path) for path in sorted(images.glob("test/*/*.jpg"))]
+    assert list(predictor.each(paths[:3], batch_size=7))  # one batch is nothing to try another engine for
+    assert not tried
+    assert len(list(predictor.each(paths, batch_size=7))) == len(paths)
+    assert tried == [len(paths)]
