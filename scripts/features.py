@@ -1,4 +1,4 @@
-"""See and free what the feature cache holds: `python scripts/features.py list`, `python scripts/features.py prune`."""
+"""See and free what the caches hold: `python scripts/features.py list`, `python scripts/features.py prune`."""
 
 import argparse
 import sys
@@ -7,7 +7,13 @@ from pathlib import Path
 from rich.table import Table
 
 from headstart.errors import readable_errors
-from headstart.features.inventory import StoredFeatures, prune, stored_features
+from headstart.features.inventory import (
+    StoredFeatures,
+    prune,
+    prune_copies,
+    stored_copies,
+    stored_features,
+)
 from headstart.machine import terminal
 
 MEGABYTE = 1e6
@@ -18,18 +24,21 @@ console = terminal(width=None if sys.stdout.isatty() else 160)
 
 def main() -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(description="What the feature cache holds, and how to make room in it.")
-    parser.add_argument("--dir", default="data/features", help="the cache's folder (features.dir)")
+    parser = argparse.ArgumentParser(description="What the caches hold, and how to make room in them.")
+    parser.add_argument("--dir", default="data/features", help="the features' folder (features.dir)")
+    parser.add_argument("--shrunk", default="data/shrunk", help="that of large images' small copies")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="one row for each file")
     pruning = verbs.add_parser("prune", help="delete what wasn't used lately, and what killed runs left behind")
     pruning.add_argument("--days", type=float, default=30, help="unused for so long; 0 for all (default: 30)")
     arguments = parser.parse_args()
-    arguments.dir = str(Path(arguments.dir).expanduser())  # shells leave --dir=~/x as it is
+    folder, shrunk = (Path(given).expanduser() for given in (arguments.dir, arguments.shrunk))  # of --dir=~/x
     if arguments.verb == "list":
-        show(stored_features(arguments.dir), f"in {arguments.dir}")
+        show(stored_features(folder), f"in {folder}")
+        console.print(total(stored_copies(shrunk), "small copies of images", f"in {shrunk}"))
     else:
-        show(list(prune(arguments.dir, arguments.days)), f"freed in {arguments.dir}")
+        show(list(prune(folder, arguments.days)), f"freed in {folder}")
+        console.print(total(list(prune_copies(shrunk, arguments.days)), "small copies of images", f"freed in {shrunk}"))
 
 
 def show(files: list[StoredFeatures], where: str) -> None:
@@ -45,7 +54,12 @@ def show(files: list[StoredFeatures], where: str) -> None:
         table.add_row(one.path.stem[:8], " ".join(name.rpartition(".")[2].split()), *cells, *numbers)
     if files:
         console.print(table)
-    console.print(f"{len(files)} files, {sum(one.size for one in files) / MEGABYTE:.1f} MB {where}")
+    console.print(total(files, "files", where))
+
+
+def total(files: list[StoredFeatures], what: str, where: str) -> str:
+    """How many there are, and how large they are together."""
+    return f"{len(files):,} {what}, {sum(one.size for one in files) / MEGABYTE:,.1f} MB {where}"
 
 
 if __name__ == "__main__":

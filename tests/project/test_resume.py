@@ -1,9 +1,11 @@
 """A run that is stopped anywhere and gone on with is, bit for bit, the run that was never stopped."""
 
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from runs import Train, assert_equal, go_on, outcome, results, signal_at
 
 LIVE = ["features.cache=false", "data.batch_size=8"]  # 40 training images: 5 batches an epoch
@@ -74,3 +76,26 @@ def test_a_run_that_has_ended_in_an_epoch_goes_on_there(
     for said in more:
         go_on(monkeypatch, "resume=logs/runs/ended", *said)
     assert_equal(outcome(Path("logs/runs/ended")), outcome(Path("logs/runs/whole")), end)
+
+
+@pytest.mark.slow
+def test_so_does_a_run_on_large_images_whose_small_copies_were_pruned_meanwhile(
+    train: Train, images: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in images.rglob("*.jpg"):
+        large = workdir / "large" / path.relative_to(images)
+        large.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).resize((1030, 1030)).save(large)
+    options = [*LIVE, "head=mlp", "augment=flip", "patience=9", "logger=none", f"data.root={workdir / 'large'}"]
+    train(*options, "hydra.run.dir=logs/runs/whole")
+    wanted = outcome(Path("logs/runs/whole"))
+    assert len(list(Path("data/shrunk").iterdir())) == 40  # those that are trained on
+    with monkeypatch.context() as patch:
+        signal_at(patch, 1, 2)
+        with pytest.raises(SystemExit):
+            train(*options, "hydra.run.dir=logs/runs/stopped")
+    shutil.rmtree("data/shrunk")
+    go_on(monkeypatch, "resume=logs/runs/stopped")
+    assert_equal(outcome(Path("logs/runs/stopped")), wanted)
+    train(*options, "data.shrink=false", "hydra.run.dir=logs/runs/itself")
+    assert outcome(Path("logs/runs/itself"))["curve"] != wanted["curve"]

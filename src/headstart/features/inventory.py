@@ -1,4 +1,4 @@
-"""What the feature cache holds, and how to make room in it; without torch, which takes seconds to import."""
+"""What the caches of features and small images hold, and how to make room in them; without torch, slow to import."""
 
 import json
 import time
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from ..errors import UserError
 
 ENDING, PART, LOCK = ".safetensors", ".part", ".lock"
+COPY = ".jpg"  # of a large image
 DAY = 24 * 60 * 60  # seconds
 
 
@@ -61,10 +62,28 @@ def prune(folder: str | Path, days: float) -> Iterator[StoredFeatures]:
                 lock.unlink(missing_ok=True)
 
 
+def stored_copies(folder: str | Path) -> list[StoredFeatures]:
+    """Every small copy of a large image below `folder`, and what killed runs left behind of some."""
+    paths = [path for ending in (COPY, PART) for path in Path(folder).glob(f"*{ending}")]
+    return [StoredFeatures(path, path.stat().st_size, _days_unused(path.stat().st_mtime), {}) for path in paths]
+
+
+def prune_copies(folder: str | Path, days: float) -> Iterator[StoredFeatures]:
+    """Delete small copies that no run used in the last `days`, and what is unfinished after one day."""
+    for file in stored_copies(folder):
+        if file.days_unused >= (max(days, 1) if file.path.suffix == PART else days):
+            file.path.unlink(missing_ok=True)
+            yield file
+
+
+def _days_unused(changed: float) -> float:
+    return max(0.0, (time.time() - changed) / DAY)
+
+
 def _stored(path: Path) -> StoredFeatures:
     status = path.stat()
     try:
         metadata = read_metadata(path)
     except UserError:
         metadata = {}
-    return StoredFeatures(path, status.st_size, max(0.0, (time.time() - status.st_mtime) / DAY), metadata)
+    return StoredFeatures(path, status.st_size, _days_unused(status.st_mtime), metadata)

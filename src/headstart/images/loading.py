@@ -4,10 +4,10 @@ import atexit
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,12 @@ from .augmentation import LIGHT, Augment
 from .checks import MAX_PIXELS, without_broken
 from .decoding import read_image
 from .fixes import apply_fixes
+from .looks import CheckedImages
+from .shrunk import shrunk_images
 from .table import ImageTable, Sample
 from .transforms import RandomView
 
+AUTO: Literal["auto"] = "auto"
 MAX_AUTO_WORKERS = 8
 ON_ERROR = ("raise", "skip")
 
@@ -36,7 +39,8 @@ class Loading:
     a batch, then all compute. Beside another device it takes one for each core that this process may use, eight at
     most. `on_error="raise"` refuses images that are broken, or larger than `max_pixels`; `skip` leaves them out.
     `checked_dir` is where sets of files that were checked are remembered. `fixes` is a CSV file of what is to be done
-    about images, such as the doctor's: see `apply_fixes`.
+    about images, such as the doctor's: see `apply_fixes`. With `shrink="auto"`, epochs of live training read large
+    images from small copies, in `shrunk` beside `checked_dir`; with False, as they are.
 
     Raises:
         UserError: a value makes no sense.
@@ -48,6 +52,7 @@ class Loading:
     max_pixels: int = MAX_PIXELS
     checked_dir: str | Path = "data/checked"
     fixes: str | Path | None = None
+    shrink: Literal["auto", False] = AUTO
 
     def __post_init__(self) -> None:
         for name, value in (("batch_size", self.batch_size), ("max_pixels", self.max_pixels)):
@@ -57,10 +62,19 @@ class Loading:
             raise UserError(f"data.num_workers={self.num_workers} must be auto, or a whole number from 0 up")
         if self.on_error not in ON_ERROR:
             raise UserError(f"data.on_error={self.on_error}: choose {' or '.join(ON_ERROR)}")
+        if self.shrink not in (AUTO, False):
+            raise UserError(f"data.shrink={self.shrink}: choose auto or false")
 
     def checked(self, table: ImageTable) -> ImageTable:
         """The table with what `fixes` says, and without broken images; raises UserError for what is wrong with it."""
         return without_broken(apply_fixes(table, self.fixes), self.checked_dir, self.on_error, self.max_pixels)
+
+    def shrink_large(self, dataset: "ImageDataset", checked: CheckedImages | None) -> None:
+        """Let a dataset that is read in every epoch read its large images from small copies of them."""
+        if self.shrink and checked:
+            paths, folder = [sample.path for sample in dataset.samples], Path(self.checked_dir).parent / "shrunk"
+            if found := shrunk_images(paths, checked.looks, dataset.look.shortest, folder):
+                dataset.read = found.read
 
     def loader(self, dataset: Dataset[Any], device: str, **batching: Any) -> DataLoader:
         """Batches for a device of the type `device`; `batching` is a DataLoader's `batch_size` or `batch_sampler`."""
@@ -109,6 +123,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         self.samples = samples
         self.view, self.seed = view, seed
         self.look = RandomView(preprocessing, Augment() if view == 0 else augment)
+        self.read: Callable[[str], Tensor] = partial(read_image, shortest=self.look.shortest)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -125,7 +140,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         draw, row = divmod(index, len(self.samples))
         path, label = self.samples[row]
         seed = [self.seed, draw, row] if self.view is None else [self.view, row]
-        return self.look(read_image(path, shortest=self.look.shortest), seed), label
+        return self.look(self.read(path), seed), label
 
 
 def threads() -> ThreadPoolExecutor:

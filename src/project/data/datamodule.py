@@ -73,6 +73,7 @@ class ImageData(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches in an order that the seed and the epoch decide, from where training stands."""
         dataset = self._dataset("train", None if self.augment.varies else 0)
+        self.loading.shrink_large(dataset, self._found.checked)
         batches = EpochBatches(self.order(self.batch_size), partial(position_of, self._trainer))
         return self.loading.loader(dataset, self._trainer.strategy.root_device.type, batch_sampler=batches)
 
