@@ -11,8 +11,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from headstart.tracking.history import read_history
 from project.backbones.torchvision import from_torchvision
-from project.model import heads
-from project.model.logistic_regression import LogisticRegression, solve
+from project.model import heads, logistic_regression
+from project.model.logistic_regression import LogisticRegression, in_parts, solve
 
 COUNT, FEATURES, CLASSES = 200, 30, 4
 
@@ -33,8 +33,7 @@ def solved(
     optimizer = torch.optim.LBFGS(
         linear.parameters(), max_iter=500, tolerance_grad=1e-7, tolerance_change=1e-12, line_search_fn="strong_wolfe"
     )
-    logits = solve(head, features, labels, penalty, optimizer.step, **options)
-    assert torch.allclose(logits, head(features), atol=1e-3)  # what is returned is what the head now says
+    solve(head, features, labels, penalty, optimizer.step, **options)
     return head
 
 
@@ -59,6 +58,19 @@ def test_class_weights_do_what_more_images_do(data: tuple[Tensor, Tensor]) -> No
     repeated = solved(features[rows], labels[rows], 1e-3)
     difference = (weighted(features) - repeated(features)).abs().max()
     assert difference < 0.1 * (plain(features) - repeated(features)).abs().max()
+
+
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([1.0, 1.0, 3.0, 1.0])])
+def test_many_images_are_solved_for_in_parts(
+    data: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, class_weights: Tensor | None
+) -> None:
+    options = {"class_weights": class_weights, "label_smoothing": 0.1}
+    whole = solved(*data, 0.01, **options)
+    monkeypatch.setattr(logistic_regression, "AT_ONCE", 33 * CLASSES)
+    parts = in_parts(*data, CLASSES, class_weights)
+    assert [len(labels) for _, labels, _ in parts] == [*[33] * 6, 2]
+    assert sum(share for *_, share in parts) == pytest.approx(1)
+    assert torch.allclose(solved(*data, 0.01, **options)(data[0]), whole(data[0]), atol=2e-3)
 
 
 def test_a_weaker_penalty_fits_closer(data: tuple[Tensor, Tensor]) -> None:

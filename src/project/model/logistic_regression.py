@@ -12,6 +12,10 @@ from headstart.errors import UserError
 
 from .classifier import Batch, Classifier
 
+AT_ONCE = 2**24  # logits: with what their loss and its gradient need, a quarter of a gigabyte
+
+Part = tuple[Tensor, Tensor, float]  # features, labels, and their share of the mean loss
+
 
 class LogisticRegression(Classifier):
     """A classifier whose linear head is solved for, once an epoch, on the features of all training images.
@@ -71,10 +75,12 @@ class LogisticRegression(Classifier):
         assert not isinstance(optimizer, list)
         self.log("penalty", penalty)
         with torch.autocast(self.device.type, enabled=False):
-            options = (self.label_smoothing, self.class_weights)
-            logits = solve(self.head, features, labels, penalty, optimizer.step, *options)
-        optimizer.state.clear()  # the slopes it remembers are those of this penalty
-        return self._training_loss(logits, labels)
+            solve(self.head, features, labels, penalty, optimizer.step, self.label_smoothing, self.class_weights)
+            optimizer.state.clear()  # the slopes it remembers are those of this penalty
+            parts = in_parts(features, labels, len(self.classes), self.class_weights)
+            found = [(share, self._training_loss(self.head(some), those)) for some, those, share in parts]
+        loss, hits = (sum(share * one["loss"] for share, one in found), sum(one["hits"] for _, one in found))
+        return {"loss": loss, "hits": hits, "images": len(labels)}
 
     def _of_all_devices(self, batch: Batch) -> Batch:
         """Features and labels of a batch; of images, every device has its share, and needs the features of all."""
@@ -114,12 +120,12 @@ def solve(
     step: Callable[..., Any],
     label_smoothing: float = 0.0,
     class_weights: Tensor | None = None,
-) -> Tensor:
+) -> None:
     """Move a linear head to the minimum of its mean loss on `features` [images, num_features] plus the penalty.
 
-    `step` is that of an optimizer which takes a closure. Returns the logits [images, num_classes]. Solved for are
-    the weights for features that are centred, and scaled by one factor for all: no other scaling keeps the
-    solution that of a logistic regression on the features as they are.
+    `step` is that of an optimizer which takes a closure. Solved for are the weights for features that are centred, and
+    scaled by one factor for all: no other scaling keeps the solution that of a logistic regression on the features as
+    they are. Beside the features, memory is needed for `AT_ONCE` logits, however many images there are.
     """
     linear = last_layer(head)
     for layer in list(head)[:-1] if isinstance(head, nn.Sequential) else []:
@@ -129,23 +135,35 @@ def solve(
     bias += weight @ mean
     weight *= scale
 
-    def logits() -> Tensor:
-        scaled = weight / scale  # folded into the weights: a scaled copy of all features would cost more
-        return F.linear(features, scaled, bias - scaled @ mean)
+    parts = in_parts(features, labels, len(weight), class_weights)
+    options: dict[str, Any] = {"weight": class_weights, "label_smoothing": label_smoothing}
 
     def closure() -> Tensor:
-        with torch.enable_grad():
-            loss = F.cross_entropy(logits(), labels, weight=class_weights, label_smoothing=label_smoothing)
-            total = loss + penalty / 2 * weight.square().sum()
-            # Not backward(): every device solves the same problem, so gradients must not be averaged between them.
-            weight.grad, bias.grad = torch.autograd.grad(total, [weight, bias])
-        return total.detach()
+        total = penalty / 2 * weight.square().sum()
+        weight.grad, bias.grad = penalty * weight, torch.zeros_like(bias)
+        for some, those, share in parts:
+            with torch.enable_grad():
+                scaled = weight / scale  # folded into the weights: a scaled copy of all features would cost more
+                logits = F.linear(some, scaled, bias - scaled @ mean)
+                loss = share * F.cross_entropy(logits, those, **options)
+                # Not backward(): every device solves the same problem, so gradients must not be averaged between them.
+                gradients = torch.autograd.grad(loss, [weight, bias])
+            total += loss.detach()
+            weight.grad += gradients[0]
+            bias.grad += gradients[1]
+        return total
 
     step(closure=closure)
-    solved = logits()
     weight /= scale
     bias -= weight @ mean
-    return solved
+
+
+def in_parts(features: Tensor, labels: Tensor, num_classes: int, class_weights: Tensor | None = None) -> list[Part]:
+    """All images, in parts of no more than `AT_ONCE` logits, with the share that each has of the mean loss."""
+    weights = torch.ones(len(labels)) if class_weights is None else class_weights[labels]
+    rows = max(1, AT_ONCE // num_classes)
+    parts = zip(features.split(rows), labels.split(rows), weights.split(rows), strict=True)
+    return [(some, those, float(part.sum() / weights.sum())) for some, those, part in parts]
 
 
 def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
