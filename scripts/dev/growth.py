@@ -1,4 +1,4 @@
-"""How a head's cost grows: `python scripts/dev/growth.py [--rows 1000 10000 ...] [--classes 10 100 1000] [--limit 120]`.
+"""How a head's cost grows: `python scripts/dev/growth.py [--rows 1000 10000 ...] [--classes 10 100] [--limit 120]`.
 
 Seconds of an epoch, and the memory beside the memory-mapped features, of both solvers and of scikit-learn's
 LogisticRegression, on synthetic features of 1,280 columns (5 GB for a million rows, in a temporary folder). An epoch is
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -108,7 +109,9 @@ def anonymous_memory() -> int:
 
 def lbfgs(features: Tensor, labels: Tensor) -> float:
     """Seconds of an epoch of solver=lbfgs, by Lightning."""
-    model = LogisticRegression(*parts(labels), strongest=PENALTY, weakest=PENALTY, max_iter=ITERATIONS)
+    backbone, _, classes = parts(labels)
+    head = partial(linear, norm="none")  # as solver=lbfgs has it, which scales features by itself
+    model = LogisticRegression(backbone, head, classes, strongest=PENALTY, weakest=PENALTY, max_iter=ITERATIONS)
     return seconds_of_an_epoch(model, FullBatch([features], labels))
 
 
@@ -147,13 +150,9 @@ def seconds_of_an_epoch(model: Classifier, batches: FullBatch | Shuffled) -> flo
     from lightning.pytorch import Trainer
 
     times = EpochTimes()
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    trainer = Trainer(accelerator="cpu", max_epochs=1, callbacks=[times], **quiet)  # pyright: ignore[reportArgumentType]
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    options: dict[str, Any] = dict.fromkeys(off, False)
+    trainer = Trainer(accelerator="cpu", max_epochs=1, callbacks=[times], **options)
     trainer.fit(model, train_dataloaders=batches)
     return times.per_epoch
 

@@ -12,6 +12,7 @@ from processes import Script
 from runs import ROOT, TINY, Train, go_on, results
 
 from headstart.extras.search.study import open_storage
+from headstart.resume.implied import imply
 from headstart.resume.stored_config import compose_with
 from headstart.runs import job_number
 
@@ -25,6 +26,11 @@ def study_of(sweep: Path) -> optuna.Study:
 
 def sweep_json(sweep: Path) -> list[dict[str, Any]]:
     return json.loads((sweep / "sweep.json").read_text())
+
+
+def test_other_choices_may_be_searched_than_a_file_of_a_search_names() -> None:
+    told = ["search=backbone", "backbone=efficientnet_lite0,resnet50"]
+    assert imply(told) == ["-m", *told]
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def implied_by_files(arguments: list[str]) -> list[str]:
         return []
     is_sweep = bool(set(MULTIRUN) & set(arguments))
     jobs = [[one] if not (is_sweep and is_free(one)) else _each(one) for one in told]
-    jobs = [[one for one in choices if is_sweep is False or "," not in one or "[" in one] for choices in jobs]
+    jobs = [[one for one in choices if "," not in one or "[" in one] for choices in jobs]
     wanted = {job: _wanted(flags, list(job)) for job in product(*filter(None, jobs))}
     first = next(iter(wanted.values()))
     for job, others in wanted.items():
