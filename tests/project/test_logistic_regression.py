@@ -66,7 +66,7 @@ def test_many_images_are_solved_for_in_parts(
 ) -> None:
     options = {"class_weights": class_weights, "label_smoothing": 0.1}
     whole = solved(*data, 0.01, **options)
-    monkeypatch.setattr(logistic_regression, "AT_ONCE", 33 * CLASSES)
+    monkeypatch.setattr(logistic_regression, "AT_ONCE", 33 * logistic_regression.FEWEST)
     parts = in_parts(*data, CLASSES, class_weights)
     assert [len(labels) for _, labels, _ in parts] == [*[33] * 6, 2]
     assert sum(share for *_, share in parts) == pytest.approx(1)

@@ -13,6 +13,7 @@ from headstart.errors import UserError
 from .classifier import Batch, Classifier
 
 AT_ONCE = 2**24  # logits: with what their loss and its gradient need, a quarter of a gigabyte
+FEWEST = 128  # classes that parts are cut for: of a million rows at once, the gradient's product copies all features
 
 Part = tuple[Tensor, Tensor, float]  # features, labels, and their share of the mean loss
 
@@ -161,7 +162,7 @@ def solve(
 def in_parts(features: Tensor, labels: Tensor, num_classes: int, class_weights: Tensor | None = None) -> list[Part]:
     """All images, in parts of no more than `AT_ONCE` logits, with the share that each has of the mean loss."""
     weights = torch.ones(len(labels)) if class_weights is None else class_weights[labels]
-    rows = max(1, AT_ONCE // num_classes)
+    rows = max(1, AT_ONCE // max(num_classes, FEWEST))
     parts = zip(features.split(rows), labels.split(rows), weights.split(rows), strict=True)
     return [(some, those, float(part.sum() / weights.sum())) for some, those, part in parts]
 
@@ -169,5 +170,9 @@ def in_parts(features: Tensor, labels: Tensor, num_classes: int, class_weights: 
 def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of each feature, and one standard deviation for all."""
     mean = features.mean(dim=0)
-    squares = [(rows - mean).square().sum() for rows in features.split(256)]  # few at once: they stay in the cache
-    return mean, (torch.stack(squares).sum() / features.numel()).sqrt().clamp_min(1e-6)
+    parts = features.split(256)  # few at once: they stay in the cache
+    squares = features.new_empty(len(parts))
+    difference = torch.empty_like(parts[0])  # one for all: new ones were kept between the sums, all of them at once
+    for number, rows in enumerate(parts):
+        squares[number] = torch.sub(rows, mean, out=difference[: len(rows)]).square_().sum()
+    return mean, (squares.sum() / features.numel()).sqrt().clamp_min(1e-6)
