@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart.backbone import Backbone, Preprocessing
-from headstart.features.cache import FullBatch, Shuffled
+from headstart.features.cache import FullBatch, InOrder, Shuffled
 from headstart.features.file import read_features, write_rows
 from headstart.images.order import Order
 from headstart.machine import terminal
@@ -153,7 +153,8 @@ def seconds_of_an_epoch(model: Classifier, batches: FullBatch | Shuffled) -> flo
     off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
     options: dict[str, Any] = dict.fromkeys(off, False)
     trainer = Trainer(accelerator="cpu", max_epochs=1, callbacks=[times], **options)
-    trainer.fit(model, train_dataloaders=batches)
+    few = InOrder(batches.views[0][:BATCH], batches.labels[:BATCH], BATCH)
+    trainer.fit(model, train_dataloaders=batches, val_dataloaders=few)
     return times.per_epoch
 
 

@@ -22,6 +22,8 @@ def test_the_features_tell_the_classes_apart() -> None:
     assert torch.cdist(features[20:40], means).argmin(dim=1).tolist() == list(range(20))
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch, by Lightning's loader of several
+@pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")  # of so few batches
 @pytest.mark.parametrize("solver", growth.SOLVERS)
 def test_every_solver_is_measured(file: Path, solver: str) -> None:
     seconds, megabytes = growth.measured(growth.SOLVERS[solver], file, 400, 10)

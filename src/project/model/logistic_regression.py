@@ -1,6 +1,7 @@
 """The exact road to a linear head: logistic regression, with the best of many penalties."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -138,25 +139,29 @@ def solve(
 
     parts = in_parts(features, labels, len(weight), class_weights)
     options: dict[str, Any] = {"weight": class_weights, "label_smoothing": label_smoothing}
-
-    def closure() -> Tensor:
-        total = penalty / 2 * weight.square().sum()
-        weight.grad, bias.grad = penalty * weight, torch.zeros_like(bias)
-        for some, those, share in parts:
-            with torch.enable_grad():
-                scaled = weight / scale  # folded into the weights: a scaled copy of all features would cost more
-                logits = F.linear(some, scaled, bias - scaled @ mean)
-                loss = share * F.cross_entropy(logits, those, **options)
-                # Not backward(): every device solves the same problem, so gradients must not be averaged between them.
-                gradients = torch.autograd.grad(loss, [weight, bias])
-            total += loss.detach()
-            weight.grad += gradients[0]
-            bias.grad += gradients[1]
-        return total
-
-    step(closure=closure)
+    step(closure=partial(_loss_and_gradient, linear, parts, mean, scale, penalty, options))
     weight /= scale
     bias -= weight @ mean
+
+
+def _loss_and_gradient(
+    linear: nn.Linear, parts: list[Part], mean: Tensor, scale: Tensor, penalty: float, options: dict[str, Any]
+) -> Tensor:
+    """The penalised mean loss of a layer whose weights are for centred and scaled features; sets its gradients."""
+    weight, bias = linear.weight, linear.bias
+    total = penalty / 2 * weight.square().sum()
+    weight.grad, bias.grad = penalty * weight, torch.zeros_like(bias)
+    for some, those, share in parts:
+        with torch.enable_grad():
+            scaled = weight / scale  # folded into the weights: a scaled copy of all features would cost more
+            logits = F.linear(some, scaled, bias - scaled @ mean)
+            loss = share * F.cross_entropy(logits, those, **options)
+            # Not backward(): every device solves the same problem, so gradients must not be averaged between them.
+            gradients = torch.autograd.grad(loss, [weight, bias])
+        total += loss.detach()
+        weight.grad += gradients[0]
+        bias.grad += gradients[1]
+    return total
 
 
 def in_parts(features: Tensor, labels: Tensor, num_classes: int, class_weights: Tensor | None = None) -> list[Part]:
