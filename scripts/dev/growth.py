@@ -32,7 +32,7 @@ from project.model.classifier import Classifier
 from project.model.heads import linear
 from project.model.logistic_regression import LogisticRegression
 
-COLUMNS, SPREAD, AT_ONCE = 1280, 3.0, 8192
+COLUMNS, SPREAD, CHUNK = 1280, 3.0, 8192
 PENALTY, ITERATIONS, BATCH = 1e-2, 10, 256
 ROW = "| {:>9} | {:>7} | {:>18} | {:>18} | {:>18} |"
 PREPROCESSING = Preprocessing(224, 224, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -62,11 +62,11 @@ def main() -> None:
 
 
 def synthetic(rows: int, classes: int = 1000) -> Iterator[Tensor]:
-    """Features [AT_ONCE, COLUMNS] like those behind a ReLU; row `i` is of class `i` modulo any divisor of `classes`."""
+    """Features [CHUNK, COLUMNS] like those behind a ReLU; row `i` is of class `i` modulo any divisor of `classes`."""
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(classes, COLUMNS, generator=generator)
-    for first in range(0, rows, AT_ONCE):
-        labels = torch.arange(first, min(first + AT_ONCE, rows)) % classes
+    for first in range(0, rows, CHUNK):
+        labels = torch.arange(first, min(first + CHUNK, rows)) % classes
         yield (centres[labels] + SPREAD * torch.randn(len(labels), COLUMNS, generator=generator)).relu()
 
 

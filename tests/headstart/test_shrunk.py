@@ -106,7 +106,7 @@ def test_training_alone_reads_them_and_says_so_in_a_line(paths: list[str], caplo
     assert torch.equal(dataset[0][0], whole[0])
     Loading(checked_dir="checked").shrink_large(dataset, checked)
     (line,) = caplog.messages
-    assert line.startswith("data.shrink: 2 of 3 training images have more than 2 times the pixels")
+    assert line.startswith("data.shrink: 2 of 3 training images have 2 times the pixels a side")
     assert not Path("shrunk").exists()
     for row in (0, 1):
         assert 0 < (dataset[row][0].float() - whole[row].float()).abs().mean() < 5  # another pixel of crop, or two

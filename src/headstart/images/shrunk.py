@@ -25,11 +25,6 @@ ENDING, PART = ".jpg", ".part"
 log = logging.getLogger(__name__)
 
 
-def is_large(look: Look, shortest: int) -> bool:
-    """Whether an image has so many more pixels than training can use that a small copy of it pays."""
-    return min(look.width, look.height) >= LARGE * shortest
-
-
 class ShrunkImages:
     """Reads images as `read_image` does, but those that are large from copies whose shorter side is `shortest` pixels.
 
@@ -39,7 +34,7 @@ class ShrunkImages:
 
     def __init__(self, looks: Mapping[str, Look], shortest: int, folder: str | Path) -> None:
         self.shortest, self.folder = shortest, Path(folder)
-        self.large = {path for path, look in looks.items() if is_large(look, shortest)}
+        self.large = {path for path, look in looks.items() if min(look.width, look.height) >= LARGE * shortest}
         versions = [f"{name} {version(name)}" for name in ("simplejpeg", "torchvision", "pillow")]
         self._how = " ".join([str(FORMAT), str(QUALITY), str(shortest), *versions])
         self._writes = True
@@ -87,8 +82,8 @@ def shrunk_images(
     if not images.large:
         return None
     log.info(
-        f"data.shrink: {len(images.large):,} of {len(looks):,} training images have more than {LARGE} times the pixels "
-        f"a side that training uses; small copies of them are kept in {folder}"
+        f"data.shrink: {len(images.large):,} of {len(looks):,} training images have {LARGE} times the pixels "
+        f"a side that training uses, or more; small copies of them are kept in {folder}"
     )
     return images
 

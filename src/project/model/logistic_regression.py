@@ -14,7 +14,6 @@ from headstart.errors import UserError
 from .classifier import Batch, Classifier
 
 AT_ONCE = 2**24  # logits: with what their loss and its gradient need, a quarter of a gigabyte
-FEWEST = 128  # classes that parts are cut for: of a million rows at once, the gradient's product copies all features
 
 Part = tuple[Tensor, Tensor, float]  # features, labels, and their share of the mean loss
 
@@ -167,7 +166,7 @@ def _loss_and_gradient(
 def in_parts(features: Tensor, labels: Tensor, num_classes: int, class_weights: Tensor | None = None) -> list[Part]:
     """All images, in parts of no more than `AT_ONCE` logits, with the share that each has of the mean loss."""
     weights = torch.ones(len(labels)) if class_weights is None else class_weights[labels]
-    rows = max(1, AT_ONCE // max(num_classes, FEWEST))
+    rows = max(1, AT_ONCE // num_classes)
     parts = zip(features.split(rows), labels.split(rows), weights.split(rows), strict=True)
     return [(some, those, float(part.sum() / weights.sum())) for some, those, part in parts]
 
