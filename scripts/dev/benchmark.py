@@ -50,6 +50,7 @@ def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
     with quick_imports():
         from comparison import first_pass, runs
 
+        from headstart.features.trial import machine
         from project import build
 
     prepare_process()
@@ -58,13 +59,14 @@ def measure(overrides: list[str], scratch: Path, rounds: int) -> dict[str, Any]:
         images = build.images(cfg)
         model, trainer = build.model(cfg, images), build.trainer(cfg, [])
     device = trainer.strategy.root_device
-    console.print(f"{images.table}; {model.pretrained.spec}; {device}, {trainer.precision}")
+    console.print(f"{images.table}; {model.pretrained.spec}; {device}, {trainer.precision}; {machine()}")
     whole = runs.in_turns(images, model, overrides, scratch, rounds, str(cfg.trainer.accelerator), console.print)
-    passes = first_pass.measure_first_pass(images, model.pretrained, trainer, scratch / "pass", PASS_ROUNDS)
+    how = scratch / "pass", PASS_ROUNDS, str(cfg.features.engine)
+    passes = first_pass.measure_first_pass(images, model.pretrained, trainer, *how)
     console.print(f"first pass: {passes[-1]}")
     epochs = [head_epochs(overrides, scratch / f"head-{number}") for number in range(PASS_ROUNDS)]
     console.print(f"head epochs: {epochs[-1]}")
-    return runs.ratios(whole, passes, epochs)
+    return {"machine": machine(), **runs.ratios(whole, passes, epochs)}
 
 
 def head_epochs(overrides: list[str], scratch: Path) -> dict[str, float]:

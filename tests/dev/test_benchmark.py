@@ -38,7 +38,14 @@ def test_the_benchmark_measures_all_it_names(
     assert all(found[name]["lowest"] <= found[name]["median"] <= found[name]["highest"] for name in RATIOS)
     assert min(value for values in found["seconds"].values() for value in values) > 0
     assert (workdir / "logs/benchmark/latest.png").stat().st_size > 5000
-    assert "first pass" in capsys.readouterr().out
+    (rates,) = found["first_pass"]
+    assert rates["forward"].keys() == {"torch", "openvino"}
+    assert len(rates["decode"]) == 5
+    forward, decode = max(rates["forward"].values()), max(rates["decode"].values())
+    assert rates["ceiling"] == pytest.approx(1 / (1 / forward + 1 / decode))
+    printed = capsys.readouterr().out
+    assert f"decode: {max(rates['decode'], key=rates['decode'].get)}" in printed
+    assert found["machine"] in printed.replace("\n", " ")
     assert {path.name for path in workdir.iterdir()} - {".typed"} == {"logs"}
 
 

@@ -92,7 +92,7 @@ class FeaturePass:
         with suppress(OSError):  # what can't be written is said later
             self.folder.mkdir(parents=True, exist_ok=True)
         first, example = partial(self._first_images, *names[0]), self.backbone.preprocessing.example()
-        self._converted = fastest(other, self._network, example, first, count, self.folder)
+        self._converted = self._converted or fastest(other, self._network, example, first, count, self.folder)
         return metadata if self._converted else self._metadata_of(names, "")
 
     def _metadata_of(self, names: list[Name], label: str) -> dict[Name, dict[str, Any]]:
