@@ -97,5 +97,4 @@ def test_so_does_a_run_on_large_images_whose_small_copies_were_pruned_meanwhile(
     shutil.rmtree("data/shrunk")
     go_on(monkeypatch, "resume=logs/runs/stopped")
     assert_equal(outcome(Path("logs/runs/stopped")), wanted)
-    train(*options, "data.shrink=false", "hydra.run.dir=logs/runs/itself")
-    assert outcome(Path("logs/runs/itself"))["curve"] != wanted["curve"]
+    assert any(Path("data/shrunk").iterdir())  # made anew; tests/headstart/test_shrunk.py knows their pixels
