@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -78,6 +78,12 @@ def atomic_folder(final: Path) -> Iterator[Path]:
         except OSError:
             if not final.is_dir():
                 raise
+
+
+def common_folder(files: Sequence[str]) -> str:
+    """The innermost folder that all files lie in; empty where that is the root, or they have none in common."""
+    first, last = min(files), max(files)  # what these have in common, all between them have, too
+    return os.path.commonprefix((first, last)).rpartition(os.sep)[0]  # noqa: RUF071 (and then goes up to a folder)
 
 
 def manifest(paths: Iterable[str], verify: str = "stat") -> str:

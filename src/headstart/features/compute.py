@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ..backbone import CPU_CHUNK, Backbone, compute_features, normalise
 from ..errors import printable
-from ..files import manifest
+from ..files import common_folder, manifest
 from ..images.scaled import KEPT
 from ..images.source import ImageSource
 from ..images.table import Sample
@@ -217,7 +217,7 @@ def feature_metadata(
     return {
         **backbone_metadata(backbone, precision, view, engine),
         "files": files,
-        "folder": printable(os.path.abspath(os.path.commonpath(paths))),  # noqa: PTH100 (the same however it was typed)
+        "folder": printable(os.path.abspath(common_folder(paths))),  # noqa: PTH100 (the same however it was typed)
         "images": len(paths),
     }
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import UserError, did_you_mean, listed
+from ..files import common_folder
 from .splits import MOST
 from .table import SPLITS, ImageTable, Sample
 
@@ -119,7 +120,7 @@ def _finder(table: ImageTable) -> Callable[[str], str | None]:
     """
     paths = [sample.path for split in SPLITS for sample in table.part(split)]
     same = {_absolute(path): path for path in paths} | {path: path for path in paths}
-    top = os.path.commonpath([os.path.dirname(_absolute(path)) for path in paths])  # noqa: PTH120
+    top = common_folder([_absolute(path) for path in paths])
     below = {_absolute(path)[len(top) :].strip(os.sep): path for path in paths}
     moved_from: Counter[str] = Counter()
 

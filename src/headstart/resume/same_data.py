@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from ..errors import UserError, listed
+from ..files import common_folder
 
 if TYPE_CHECKING:
     from ..images.table import ImageTable
@@ -90,7 +91,7 @@ def _in_words(split: str, then: int, now: int) -> str:
 def _digest(members: list[tuple[str, str]]) -> str:
     """sha256 of (path, label), in any order; paths count from the folder that all have in common."""
     paths = [os.path.abspath(path) for path, _ in members]  # noqa: PTH100 (pathlib takes five times as long)
-    start = len(os.path.commonpath([os.path.dirname(path) for path in paths])) if paths else 0  # noqa: PTH120
+    start = len(common_folder(paths)) if paths else 0
     names = [path[start:].replace(os.sep, "/").lstrip("/") for path in paths]
     lines = [f"{label} {_size(path)} {name}" for path, name, (_, label) in zip(paths, names, members, strict=True)]
     return hashlib.sha256("\n".join(sorted(lines)).encode(errors="surrogateescape")).hexdigest()
