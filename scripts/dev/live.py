@@ -23,7 +23,7 @@ WAYS = (
     ["strategy=finetune", "backbone=resnet18", "backbone.weights=null"],
     ["strategy=frozen", "augment=light", "solver=adamw", "backbone=efficientnet_lite0"],
 )
-ROUNDS, WARM, BATCHES = 5, 3, 15
+ROUNDS, WARM, BATCHES = 3, 3, 15
 ROW = "| {:66} | {:>9} | {:>9} | {:>18} |"
 
 say = terminal(soft_wrap=True).print
