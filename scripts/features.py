@@ -7,13 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from headstart.errors import readable_errors
-from headstart.features.inventory import (
-    StoredFeatures,
-    prune,
-    prune_copies,
-    stored_copies,
-    stored_features,
-)
+from headstart.features.inventory import StoredFeatures, prune, prune_copies, stored_copies, stored_features
 from headstart.machine import terminal
 
 MEGABYTE = 1e6

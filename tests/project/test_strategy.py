@@ -9,6 +9,7 @@ import torch
 from runs import Train, assert_equal, chosen, go_on, outcome, results, signal_at
 from torch import nn
 
+from headstart.backbone import features_to_train
 from headstart.errors import explain
 from headstart.freezing import Freezing
 from headstart.resume.checkpoints import PREFIX
@@ -47,6 +48,19 @@ def test_a_strategy_is_a_function_of_the_epoch() -> None:
     assert [strategy.lr_scale(group) for group in groups] == [0.5**depth for depth in range(len(groups))]
     names = [name for group in groups for name in group.parameters]
     assert sorted(names) == sorted(name for name, _ in network.named_parameters())
+
+
+def test_frozen_stages_below_leave_no_graph() -> None:
+    freezing = Freezing(from_timm(RESNET, weights=None), Strategy(freeze="until:layer2"))
+    freezing.begin(0)
+    freezing.set_mode(True)
+    graphs = {}
+    for name in ("layer2", "layer3"):
+        stage = freezing.network.get_submodule(name)
+        stage.register_forward_hook(lambda _, __, output, name=name: graphs.update({name: output.grad_fn}))
+    features_to_train(freezing.network, torch.zeros(2, 3, 160, 160, dtype=torch.uint8), torch.zeros(()), torch.ones(()))
+    assert graphs["layer2"] is None
+    assert graphs["layer3"] is not None
 
 
 def test_frozen_stages_are_in_eval_mode_whoever_asks() -> None:
