@@ -54,10 +54,14 @@ def test_frozen_stages_below_leave_no_graph() -> None:
     freezing = Freezing(from_timm(RESNET, weights=None), Strategy(freeze="until:layer2"))
     freezing.begin(0)
     freezing.set_mode(True)
-    graphs = {}
+    graphs: dict[str, Any] = {}
+
+    def note(name: str, output: Any) -> None:
+        graphs[name] = output.grad_fn
+
     for name in ("layer2", "layer3"):
         stage = freezing.network.get_submodule(name)
-        stage.register_forward_hook(lambda _, __, output, name=name: graphs.update({name: output.grad_fn}))
+        stage.register_forward_hook(lambda _, __, output, name=name: note(name, output))
     features_to_train(freezing.network, torch.zeros(2, 3, 160, 160, dtype=torch.uint8), torch.zeros(()), torch.ones(()))
     assert graphs["layer2"] is None
     assert graphs["layer3"] is not None

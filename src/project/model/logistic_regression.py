@@ -13,7 +13,7 @@ from headstart.errors import UserError
 
 from .classifier import Batch, Classifier
 
-AT_ONCE = 2**24  # logits: with what their loss and its gradient need, a quarter of a gigabyte
+AT_ONCE = 2**24  # logits: with what their loss and its gradient need, half a gigabyte
 
 Part = tuple[Tensor, Tensor, float]  # features, labels, and their share of the mean loss
 
