@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from io import BytesIO
 from itertools import product
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torchvision import io
 
 from headstart.backbone import Backbone
+from headstart.features.engines import GROUP
 from headstart.features.fast_network import fold_batchnorms
 from headstart.images.decoding import read_image
 from headstart.images.loading import threads
@@ -34,27 +36,30 @@ Rate = Callable[[int], float]  # from a number of images to images per second
 def forwards(backbone: Backbone, trainer: Trainer) -> dict[str, Rate]:
     """The fastest way through the network for a batch in memory, by engine.
 
-    Tried are, by PyTorch, the network as it is and folded, in both layouts; by OpenVINO, where it is installed, on a
-    CPU, the folded one; each in float32 and the Trainer's precision, with few and many images at a time.
+    Tried are, by PyTorch, the network as it is and folded, in both layouts; on a CPU, by every other engine that is
+    installed, the folded one; each in float32 and the Trainer's precision, with few and many images at a time.
     """
     device, crop = trainer.strategy.root_device, backbone.preprocessing.crop
     folded = fold_batchnorms(backbone.network, torch.randn(2, 3, crop, crop))
     precisions = [False] if trainer.precision == "32-true" else [False, True]
     lower = trainer.precision_plugin.forward_context
-    by_engine = {"torch": [], "openvino": []}
+    by_engine = {"torch": []}
     for network, layout, low, size in product((backbone.network, folded), LAYOUTS, precisions, BATCHES):
         batch = torch.randn(size, 3, crop, crop, device=device).contiguous(memory_format=layout)
         copy = deepcopy(network).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
         by_engine["torch"].append(partial(forward, copy.to(device), batch, lower if low else nullcontext))
-    if device.type == "cpu" and find_spec("openvino"):
-        from headstart.extras.engines.openvino import OpenVino
+    for point, low in product(_engines() if device.type == "cpu" else (), precisions):
+        example = torch.randn(2, 3, crop, crop).contiguous(memory_format=torch.channels_last)
+        network = point.load()(folded, example, low)
+        batches = (example[:1].expand(size, -1, -1, -1) for size in BATCHES)
+        by_engine.setdefault(point.name, []).extend(partial(forward, network, batch, nullcontext) for batch in batches)
+    return {engine: max(runs, key=lambda run: run(2 * max(BATCHES))) for engine, runs in by_engine.items()}
 
-        for low in precisions:
-            example = torch.randn(2, 3, crop, crop).contiguous(memory_format=torch.channels_last)
-            network = OpenVino(folded, example, bf16=low)
-            batches = (example[:1].expand(size, -1, -1, -1) for size in BATCHES)
-            by_engine["openvino"] += [partial(forward, network, batch, nullcontext) for batch in batches]
-    return {engine: max(runs, key=lambda run: run(2 * max(BATCHES))) for engine, runs in by_engine.items() if runs}
+
+def _engines() -> list[EntryPoint]:
+    """Those that are installed, and whose extra wasn't deleted."""
+    extra = find_spec("headstart.extras.engines")
+    return [point for point in entry_points(group=GROUP) if extra and find_spec(point.name)]
 
 
 def forward(network: nn.Module, batch: Tensor, context: Callable, count: int) -> float:
