@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, LightningDataModule, Trainer
 
 from .errors import UserError
 from .features.cache import MEASURED_AT_ONCE, FeatureData
+from .images.order import per_device
 from .images.table import ImageTable
 
 
@@ -39,6 +40,7 @@ def _batches(images: int, data: LightningDataModule, trainer: Trainer, trains: b
         if trains and data.full_batch:
             return data.views
         size = size if trains else MEASURED_AT_ONCE
+    size = per_device(size, trainer.world_size) if trains else size
     return -(-images // (size * trainer.world_size))
 
 

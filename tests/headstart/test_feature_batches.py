@@ -64,7 +64,7 @@ def test_a_sampler_draws_by_weight_and_its_order_is_a_function_of_seed_and_epoch
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_image_that_is_drawn_twice_is_augmented_anew(rank: int) -> None:
-    order = Order(COUNT, 3, 7, rank, 2, weights=torch.tensor([1.0] + [0.001] * 9, dtype=torch.float64))
+    order = Order(COUNT, 6, 7, rank, 2, weights=torch.tensor([1.0] + [0.001] * 9, dtype=torch.float64))
     numbers = [[n for batch in EpochBatches(order, lambda: (epoch, 0)) for n in batch] for epoch in (1, 2)]  # noqa: B023
     assert len(set(numbers[0] + numbers[1])) == 10
     assert [n % COUNT for n in numbers[0]] == torch.cat(order.batches(1)).tolist()
@@ -107,4 +107,14 @@ def test_an_image_that_is_left_over_joins_the_batch_before(batch_size: int, size
         assert [len(rows) for rows in order.batches(1)] == [len(rows) for rows in order.draws(1)] == sizes
         assert len(order) == len(sizes)
         assert torch.equal(torch.cat(order.batches(1)), Order(COUNT, COUNT, weights=weights).batches(1)[0])
-    assert [len(rows) for rows in Order(COUNT, 4, rank=1, world_size=2).batches(0)] == [5]  # of 5 on each device
+    assert [len(rows) for rows in Order(COUNT, 8, rank=1, world_size=2).batches(0)] == [5]  # of 5 on each device
+
+
+@pytest.mark.parametrize(("batch_size", "world_size"), [(6, 2), (5, 2), (5, 5), (4, 4)])
+def test_devices_take_one_device_s_batches_together(batch_size: int, world_size: int) -> None:
+    rounded = -(-batch_size // world_size) * world_size
+    alone = Order(COUNT, rounded).batches(3)
+    parts = [Order(COUNT, batch_size, rank=rank, world_size=world_size).batches(3) for rank in range(world_size)]
+    for whole, *shared in zip(alone[:-1], *parts, strict=False):
+        assert torch.stack(shared, dim=1).flatten().tolist() == whole.tolist()
+    assert len(alone) == len(parts[0])

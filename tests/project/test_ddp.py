@@ -16,6 +16,8 @@ from headstart.errors import UserError
 from headstart.ranks import refuse_other_count
 from headstart.resume.own_folder import OwnFolder
 
+LIVE = ["features.cache=false", "solver=adamw", "model.lr=0.1", "data.batch_size=16"]
+
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo wants a POSIX host name service")
@@ -51,8 +53,10 @@ def test_two_processes_make_one_run(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="torch's gloo wants a POSIX host name service")
-@pytest.mark.parametrize("overrides", [["features.cache=false"], ["head=mlp"]], ids=str)
-def test_two_processes_train_live_and_by_gradient_descent(images: Path, workdir: Path, overrides: list[str]) -> None:
+@pytest.mark.parametrize("overrides", [LIVE, ["head=mlp"]], ids=str)
+def test_two_processes_train_live_and_by_gradient_descent(
+    train: Train, images: Path, workdir: Path, overrides: list[str]
+) -> None:
     tiny = [override for override in TINY if not override.startswith("trainer.accelerator")]
     devices = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "logger=none"]
     done = Script("train.py", "data=folder", f"data.root={images}", *tiny, *devices, *overrides, cwd=workdir)
@@ -60,6 +64,10 @@ def test_two_processes_train_live_and_by_gradient_descent(images: Path, workdir:
     (run_dir,) = workdir.glob("logs/runs/*")
     found = json.loads((run_dir / "results.json").read_text())
     assert sum(map(sum, found["confusion_matrix"])) == 20
+    if overrides == LIVE:  # by dropout each device's head learns otherwise
+        train("hydra.run.dir=alone", *overrides)
+        alone = results(workdir / "alone")["metrics"]
+        assert found["metrics"]["test/loss"] == pytest.approx(alone["test/loss"], rel=2e-4)
 
 
 def started_outside(how: str, *arguments: str, workdir: Path) -> str:

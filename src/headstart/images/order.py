@@ -10,12 +10,18 @@ from torch import Tensor
 Position = Callable[[], tuple[int, int]]  # the epoch, and how many of its batches are done
 
 
+def per_device(images: int, world_size: int) -> int:
+    """Each device's part of so many images, the same for all: rounded up."""
+    return -(-images // world_size)
+
+
 @dataclass(frozen=True)
 class Order:
     """One device's batches of `count` images, in an order that only `seed` and the epoch decide.
 
-    All devices get equally many, as with DistributedSampler: the order's first images come again at its end where
-    it doesn't divide evenly. With `weights` [count], each image is drawn anew from all, in proportion to them.
+    All devices together take the batches of `batch_size` that one would take, so that it is the same training. They
+    get equally many images, as with DistributedSampler: the order's first ones come again at its end where it doesn't
+    divide evenly. With `weights` [count], each image is drawn anew from all, in proportion to them.
     """
 
     count: int
@@ -46,14 +52,15 @@ class Order:
 
     @property
     def _per_device(self) -> int:
-        return -(-self.count // self.world_size)
+        return per_device(self.count, self.world_size)
 
     @property
     def _sizes(self) -> list[int]:
         """Of every batch."""
-        whole, rest = divmod(self._per_device, self.batch_size)
-        sizes = [self.batch_size] * whole + ([rest] if rest else [])
-        return [*sizes[:-2], self.batch_size + 1] if rest == 1 and whole else sizes
+        size = per_device(self.batch_size, self.world_size)
+        whole, rest = divmod(self._per_device, size)
+        sizes = [size] * whole + ([rest] if rest else [])
+        return [*sizes[:-2], size + 1] if rest == 1 and whole else sizes
 
 
 @dataclass(frozen=True)

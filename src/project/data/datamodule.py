@@ -96,7 +96,7 @@ class ImageData(LightningDataModule):
         return Order(count, batch_size, self.seed, trainer.global_rank, trainer.world_size, weights)
 
     def files_of_batch(self, epoch: int, batch_idx: int, batch_size: int | None = None) -> list[str]:
-        """The images of a training batch of this device, which has `data.batch_size` of them unless told."""
+        """This device's images of a training batch, which has `data.batch_size` on all devices unless told."""
         rows = self.order(batch_size or self.batch_size).batches(epoch)[batch_idx]
         return [self._found.train[row].path for row in rows]
 

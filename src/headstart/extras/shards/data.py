@@ -15,7 +15,7 @@ from ...backbone import Preprocessing
 from ...errors import UserError, listed
 from ...images.augmentation import Augment
 from ...images.loading import Loading
-from ...images.order import Order, position_of
+from ...images.order import Order, per_device, position_of
 from ...images.splits import Splitting
 from ...images.table import SPLITS, ImageTable
 from ...images.transforms import RandomView
@@ -142,7 +142,8 @@ class ShardData(LightningDataModule):
         trainer, open_stream = self._trainer, partial(self._batches, "train")
         agree = trainer.strategy.reduce_boolean_decision if trainer.world_size > 1 else None
         position = partial(position_of, trainer)
-        self._train_loader = ShardLoader(open_stream, position, self.note_broken, agree, self.batch_size)
+        size = per_device(self.batch_size, trainer.world_size)
+        self._train_loader = ShardLoader(open_stream, position, self.note_broken, agree, size)
         return self._train_loader
 
     def val_dataloader(self) -> Any:
@@ -185,6 +186,9 @@ class ShardData(LightningDataModule):
             how = {"draw": (self.seed, epoch), "order": f"{self.seed} {epoch}", "buffer": self.shuffle}
         place = trainer.global_rank, trainer.world_size
         stream = self.stream(self.split(name), self.augment if training else Augment(), place=place, **how)
+        if training:
+            size = per_device(self.batch_size, trainer.world_size)
+            stream = replace(stream, loading=replace(self.loading, batch_size=size))
         return self.loading.loader(stream, trainer.strategy.root_device.type, batch_size=None)
 
     @property
