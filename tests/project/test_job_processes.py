@@ -63,7 +63,7 @@ def test_all_processes_of_a_job_train_with_what_was_drawn_once(tmp_path: Path, i
 
 @pytest.mark.slow
 def test_a_signal_is_theirs_and_the_sweep_goes_on_exactly(images: Path, workdir: Path) -> None:
-    told = ["data=folder", f"data.root={images}", *SMALL, *TWO, "solver=adamw", "features.batch_size=4"]
+    told = ["data=folder", f"data.root={images}", *SMALL, *TWO, "solver=adamw", "features.batch_size=8"]
     long = ["trainer.max_epochs=40", "patience=100"]
     whole = Script("train.py", *told, *long, "hydra.run.dir=whole", cwd=workdir)
     assert whole.end() == 0, whole.stderr
